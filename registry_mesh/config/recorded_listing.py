@@ -6,7 +6,10 @@
 A tag is its digest, or a mapping: `digest`, `since`, `here`, `moves`, `type`, `labels`, `signed_by`, `blobs` (digest to
 size), `platforms` (`os/architecture` to the digests of its blobs), `rules` (that wanted it), `gone`, `unselected`
 (since when), `held_until` (a time, or "forever"), `made_of` (REGISTRY/REPOSITORY and tag of each that it was made of),
-`partial` (true: rules left out some of it, and `blobs` are those that are here).
+`partial` (true: rules left out some of it, and `blobs` are those that are here). Beside `tags`, what a node holds may
+have `seen`: by tag the value that its source showed last, with `digest`, `since`, `moves`, and `released` (true).
+A line `{"untagged": ["sha256:…"]}` names blobs that a node has and that none of its tags names, `{"deleted": {REGISTRY:
+NUMBER}}` says how many tags it deleted within 24 hours.
 Times are seconds since the epoch.
 """
 
@@ -34,17 +37,21 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_registry, parse_tag
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.replication.decision import Place, TagFacts
-from registry_mesh.replication.listing import Held, Recorded, Weight
+from registry_mesh.replication.listing import Beside, Held, Recorded
 from registry_mesh.replication.pattern import pinned_digest
+from registry_mesh.replication.weight import Weight
 
 SCHEMA: Final = "registry-mesh/listing/1"
-_OF_BLOBS: Final = frozenset({"blobs"})
+UNTAGGED: Final = "untagged"
+DELETED: Final = "deleted"
+_BESIDE: Final = frozenset({UNTAGGED, DELETED})
 _OF_PART: Final = frozenset({"partial"})
 _OF_HELD: Final = frozenset({"rules", "gone", "unselected", "held_until", "made_of"})
 
 
-def read_listing(path: Path) -> Iterator[Recorded]:
-    """One repository after the other; `ConfigInvalid` at the first line that cannot be read."""
+def read_listing(path: Path, beside: Beside | None = None) -> Iterator[Recorded]:
+    """One repository after the other; `ConfigInvalid` at the first line that cannot be read. `beside`: gets what is of
+    none."""
     demand_file(path)
     try:
         with path.open("rb") as lines:
@@ -56,8 +63,10 @@ def read_listing(path: Path) -> Iterator[Recorded]:
                 except (ValueError, TypeError, AttributeError, KeyError, RecursionError, Refusal) as fault:
                     why = _why(fault)
                     raise _invalid(path, number, why) from None
-                if found is not None:
+                if isinstance(found, Recorded):
                     yield found
+                elif beside is not None:
+                    join(beside, found)
     except OSError as fault:
         raise unreadable(path, fault) from None
 
@@ -82,16 +91,37 @@ def _invalid(path: Path, line: int, what: str) -> ConfigInvalid:
     return ConfigInvalid([Finding(str(path), Mark(line, 1), (), f"no recorded listing: {what}", how)])
 
 
-def _line(number: int, value: Mapping[str, Any]) -> Recorded | None:  # Any: JSON as it came
+def _line(number: int, value: Mapping[str, Any]) -> Recorded | Beside:  # Any: JSON as it came
+    """A repository, or what is of none."""
     if not isinstance(value, dict):
         raise ValueError("a line is a mapping")
     if "schema" in value:
         if value["schema"] != SCHEMA:
             raise ValueError(f"{value['schema']} is not {SCHEMA}")
-        return None
+        return Beside()
     if number == 1:
         raise ValueError("its first line names no schema")
-    return recorded(value)
+    return beside_of(value) if is_beside(value) else recorded(value)
+
+
+def is_beside(value: Mapping[str, Any]) -> bool:  # Any: JSON as it came
+    """Whether a line is of no repository."""
+    return not _BESIDE.isdisjoint(value)
+
+
+def beside_of(value: Mapping[str, Any]) -> Beside:  # Any: JSON as it came
+    """What such a line says. `ValueError`, `Refusal` where it says it otherwise."""
+    untagged = set(as_texts(value, UNTAGGED))
+    for each in untagged:
+        Digest.parse(each)
+    return Beside(untagged, dict(as_sizes(value.get(DELETED, {}))))
+
+
+def join(beside: Beside, more: Beside) -> None:
+    """Both together."""
+    beside.untagged |= more.untagged
+    for registry, count in more.deleted.items():
+        beside.deleted[registry] = beside.deleted.get(registry, 0) + count
 
 
 def recorded(value: Mapping[str, Any]) -> Recorded:  # Any: JSON as it came
@@ -101,12 +131,14 @@ def recorded(value: Mapping[str, Any]) -> Recorded:  # Any: JSON as it came
     registry = parse_registry(value["registry"])
     repository: RepositoryName = parse_name(value["repository"])
     tags = as_mapping(value, "tags")
+    facts = {_tag(tag): _facts(each) for tag, each in tags.items()}
     return Recorded(
         Place(registry, repository),
         as_time(value, "listed_at") or 0.0,
-        {_tag(tag): _facts(each) for tag, each in tags.items()},
-        {Tag(tag): _weight(each["blobs"], each) for tag, each in tags.items() if _has(each, _OF_BLOBS)},
+        facts,
+        {tag: each.weight for tag, each in facts.items() if each.weight is not None},
         {Tag(tag): _held(each) for tag, each in tags.items() if _has(each, _OF_HELD)},
+        {_tag(tag): _facts(each) for tag, each in as_mapping(value, "seen").items()},
         frozenset(
             Tag(tag) for tag, each in tags.items() if _has(each, _OF_PART) and as_flag(each, "partial")
         ),
@@ -128,17 +160,20 @@ def _facts(value: str | Mapping[str, Any]) -> TagFacts:
         return TagFacts(Digest.parse(value))
     if not isinstance(value, dict):
         raise ValueError("a tag is a digest or a mapping")
-    blobs = value.get("blobs")
+    weight = _weight(value["blobs"], value) if "blobs" in value else None
     return TagFacts(
         Digest.parse(value["digest"]) if "digest" in value else None,
         as_time(value, "since"),
         as_count(value, "moves") or 0,
-        sum(as_sizes(blobs).values()) if blobs is not None else as_count(value, "size"),
+        as_count(value, "size") if weight is None else sum(weight.blobs.values()),
+        weight,
         as_text(value, "type"),
         as_labels(value),
         frozenset(as_texts(value, "signed_by")) if "signed_by" in value else None,
         has=frozenset(as_texts(value, "has")) if "has" in value else None,
         here=as_time(value, "here"),
+        released=as_flag(value, "released"),
+        signatures=as_text(value, "signatures") or "",
     )
 
 

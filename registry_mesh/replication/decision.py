@@ -7,7 +7,7 @@ intersection: every rule's `age`, `fixed`, `max` and `verify` must be content.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import reduce
@@ -22,6 +22,7 @@ from registry_mesh.replication.rules import Platforms, Rule, Rules, union
 from registry_mesh.replication.target import Source, Target
 from registry_mesh.replication.terms import Data, Priority
 from registry_mesh.replication.wanted import is_companion
+from registry_mesh.replication.weight import Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class TagFacts:
     moves: int = 0
     """How often it moved in 14 days."""
     size: int | None = None
+    weight: Weight | None = None
+    """Of what it is made, as far as that is known."""
     type: str | None = None
     labels: Mapping[str, tuple[str, ...]] | None = None
     """By name the values that its images have."""
@@ -49,6 +52,10 @@ class TagFacts:
     """Since when the tag is here."""
     released: bool = False
     """A person let this value through before its time."""
+
+    def size_for(self, platforms: Platforms) -> int | None:
+        """The bytes of what `platforms` need of it."""
+        return self.size if self.weight is None else sum(self.weight.of(platforms).values())
 
 
 class Verdict(enum.Enum):
@@ -176,19 +183,17 @@ def _decide(
     if not names:
         newest = ", ".join(sorted({str(rule.keep.newest) for rule in taking if rule.keep}))
         return Decision(tag, taking, Verdict.PAST, f"past newest {newest}")
-    refused = next(_refusals(place, taking, tag, facts, unknown), None)
+    refused = _moved(taking, ref, tag, facts)
     if refused is not None:
         return Decision(tag, taking, Verdict.REFUSE, refused)
     until = _until(taking, facts, now)
     if until is not None:
         since = facts.since if facts.since is not None else now
-        return Decision(
-            tag,
-            taking,
-            Verdict.WAIT,
-            sentences.held_back(ref, facts.digest, since, until, facts.moves),
-            until,
-        )
+        because = sentences.held_back(ref, facts.digest, since, until, facts.moves)
+        return Decision(tag, taking, Verdict.WAIT, because, until)
+    refused = _unsigned(place, taking, tag, facts, unknown) or _too_large(ref, taking, names, facts, unknown)
+    if refused is not None:
+        return Decision(tag, taking, Verdict.REFUSE, refused)
     return Decision(tag, tuple(names), Verdict.TAKE, unknown=tuple(unknown))
 
 
@@ -233,36 +238,46 @@ def _unpinned(rule: Rule, ref: str, tag: Tag, facts: TagFacts) -> str | None:
     return sentences.pinned(ref, facts.digest, pins)
 
 
-def _refusals(
+def _moved(rules: tuple[Rule, ...], ref: str, tag: Tag, facts: TagFacts) -> str | None:
+    """Why a tag that never moves stays where it is; None where it may be taken."""
+    held, digest = facts.held, facts.digest
+    if held is None or digest is None or held == digest:
+        return None
+    is_fixed = any(rule.fixed is not None and tag in rule.fixed for rule in rules)
+    return sentences.fixed(ref, held, digest) if is_fixed else None
+
+
+def _unsigned(
     place: Place, rules: tuple[Rule, ...], tag: Tag, facts: TagFacts, unknown: list[str]
-) -> Iterator[str]:
-    ref = place.ref(tag)
-    moved = facts.held is not None and facts.digest is not None and facts.held != facts.digest
-    for rule in rules:
-        if rule.most is None and rule.fixed is None and rule.verify is None:
-            continue
-        if rule.most is not None and facts.size is None:
-            unknown.append("size")
-        elif rule.most is not None and facts.size is not None and facts.size > rule.most:
-            yield sentences.too_large(ref, facts.size, rule.most)
-        if rule.fixed is not None and moved and tag in rule.fixed:
-            yield sentences.fixed(ref, facts.held, facts.digest)
-        if rule.verify is None or (facts.held is not None and not moved):
-            continue
+) -> str | None:
+    """What is lacking of signatures and companions that rules demand; None where nothing is. What is here is not asked
+    for again."""
+    if facts.held is not None and facts.held == facts.digest:
+        return None
+    for verify in (rule.verify for rule in rules if rule.verify is not None):
         if facts.signed_by is None:
             unknown.append("signed_by")
-        elif not facts.signed_by & set(rule.verify.by):
-            yield sentences.unsigned(
-                f"{place.repository}:{tag}",
-                tag,
-                facts.digest,
-                rule.verify.by,
-                facts.held,
-                facts.signatures,
-            )
-        lacking = [each for each in rule.verify.having if facts.has is not None and each not in facts.has]
+        elif not facts.signed_by & set(verify.by):
+            ref = f"{place.repository}:{tag}"
+            return sentences.unsigned(ref, tag, facts.digest, verify.by, facts.held, facts.signatures)
+        lacking = [each for each in verify.having if facts.has is not None and each not in facts.has]
         if lacking:
-            yield f"{ref} has no {', '.join(lacking)}: not taken"
+            return f"{place.ref(tag)} has no {', '.join(lacking)}: not taken"
+    return None
+
+
+def _too_large(
+    ref: str, rules: tuple[Rule, ...], kept_by: Iterable[Rule], facts: TagFacts, unknown: list[str]
+) -> str | None:
+    """Why an image is too large, for the platforms of those of the rules that keep it; None where it is not."""
+    most = [rule.most for rule in rules if rule.most is not None]
+    if not most:
+        return None
+    size = facts.size_for(union(rule.platforms for rule in kept_by))
+    if size is None:
+        unknown.append("size")
+        return None
+    return sentences.too_large(ref, size, min(most)) if size > min(most) else None
 
 
 def _until(rules: tuple[Rule, ...], facts: TagFacts, now: float) -> float | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from registry_mesh.oci.reference import Tag
 from registry_mesh.replication.decision import Decision, Place, Verdict, decide, targets
+from registry_mesh.replication.destinations import destinations
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.index import RuleIndex
 from registry_mesh.replication.listing import Recorded
 from registry_mesh.replication.rules import Rule, Rules
+
+_BEST_FIRST: Final = (Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE, Verdict.PAST, Verdict.DENY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,22 @@ def difference(
 
 
 def _decided(index: RuleIndex, place: Place, recorded: Recorded, now: float) -> dict[Tag, Decision]:
-    of = index.of(place.registry, place.repository)
-    return decide(place, index.rules, of, recorded.tags, now) if of else {}
+    """Of all destinations the best: a tag that one of them takes is taken, by the rules that do so."""
+    several, _ = destinations(place, index.of(place.registry, place.repository), recorded.tags)
+    found: dict[Tag, Decision] = {}
+    for to in several:
+        for tag, decision in decide(place, index.rules, to.rules, recorded.tags, now).items():
+            if to.of(tag):
+                found[tag] = _better(found[tag], decision) if tag in found else decision
+    return found
+
+
+def _better(one: Decision, other: Decision) -> Decision:
+    """The one that goes further; both together where they go as far."""
+    first, second = sorted((one, other), key=lambda each: _BEST_FIRST.index(each.verdict))
+    if first.verdict is not second.verdict:
+        return first
+    return replace(first, rules=tuple(dict.fromkeys((*one.rules, *other.rules))))
 
 
 def _taken(decision: Decision | None) -> bool:

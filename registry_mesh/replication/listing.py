@@ -7,33 +7,7 @@ from dataclasses import dataclass, field
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Place, TagFacts
-from registry_mesh.replication.rules import Platforms
-
-
-@dataclass(frozen=True, slots=True)
-class Weight:
-    """The blobs and manifests of what a tag names: digest to size in bytes; `platforms` says which are for which."""
-
-    blobs: Mapping[str, int]
-    platforms: Mapping[str, frozenset[str]] = field(default_factory=dict)
-
-    def of(self, platforms: Platforms) -> Mapping[str, int]:
-        """Those that `platforms` need; what is for no platform is for all."""
-        if platforms is None or not self.platforms:
-            return self.blobs
-        left = {
-            digest
-            for name, digests in self.platforms.items()
-            if not any(name == str(each) or name.startswith(f"{each}/") for each in platforms)
-            for digest in digests
-        }
-        kept = {
-            digest
-            for name, digests in self.platforms.items()
-            if any(name == str(each) or name.startswith(f"{each}/") for each in platforms)
-            for digest in digests
-        }
-        return {digest: size for digest, size in self.blobs.items() if digest in kept or digest not in left}
+from registry_mesh.replication.weight import Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +33,23 @@ class Recorded:
     tags: Mapping[Tag, TagFacts]
     weights: Mapping[Tag, Weight] = field(default_factory=dict)
     held: Mapping[Tag, Held] = field(default_factory=dict)
+    seen: Mapping[Tag, TagFacts] = field(default_factory=dict)
+    """Of what a node holds: what it remembers of other values that it saw at the source, held or not: since when, how
+    often the tag moved, and whether a person let it through."""
     partial: frozenset[Tag] = frozenset()
     """Those of which something is lacking that rules left out; `weights` is of what is here."""
     error: str | None = None
     """Why it could not be listed."""
+
+
+@dataclass(slots=True)
+class Beside:
+    """What a node has and did besides the tags that it holds."""
+
+    untagged: set[str] = field(default_factory=set)
+    """Digests of blobs that none of them names."""
+    deleted: dict[str, int] = field(default_factory=dict)
+    """By registry how many tags it deleted within 24 hours."""
 
 
 HeldPlaces = Mapping[tuple[RegistryName, RepositoryName], Recorded]

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Final
 
 from registry_mesh.oci.digest import Digest
-from registry_mesh.oci.reference import RegistryName, Tag
-from registry_mesh.replication.decision import Decision, Place, Verdict, targets
+from registry_mesh.oci.reference import Tag
+from registry_mesh.replication.decision import Decision, Place, Verdict
+from registry_mesh.replication.destinations import Destination
 from registry_mesh.replication.listing import Held, HeldPlaces, Recorded
 from registry_mesh.replication.rules import Rules
 
@@ -26,30 +27,28 @@ _MAKES: Final = (Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE)
 
 
 class MadeTargets:
-    """Gathers what listings show (`look`), then tells of what was made (`away`, `denied`). `own`: the registry of a
-    node that keeps all under one of its own."""
+    """Gathers what listings show (`look`, `decided`), then tells of what was made (`away`, `denied`)."""
 
-    def __init__(
-        self,
-        rules: Rules,
-        own: RegistryName | None,
-        held: HeldPlaces,
-    ) -> None:
+    def __init__(self, rules: Rules, held: HeldPlaces) -> None:
         self._is_needed = any(tag.made_of for each in held.values() for tag in each.held.values())
         self._rules = rules
-        self._own = own
         self._listed: dict[Place, frozenset[Tag] | None] = {}
         self._alive: set[str] = set()
 
-    def look(self, recorded: Recorded, decided: Iterable[Decision]) -> None:
-        """At a repository of a source: what it makes, or would if nothing stood in its way."""
+    def look(self, recorded: Recorded) -> None:
+        """At a repository of a source."""
+        if self._is_needed:
+            tags = frozenset(recorded.tags) if recorded.error is None and recorded.tags else None
+            self._listed[recorded.place] = tags
+
+    def decided(self, to: Destination, decided: Iterable[Decision]) -> None:
+        """What a source makes of its tags there, or would if nothing stood in its way."""
         if not self._is_needed:
             return
-        place = recorded.place
-        self._listed[place] = frozenset(recorded.tags) if recorded.error is None and recorded.tags else None
-        for decision in decided:
-            if decision.verdict in _MAKES:
-                self._alive |= {str(each) for each in targets(place, decision, self._own)[0]}
+        for each in decided:
+            if each.verdict in _MAKES:
+                taken = each.rules if each.verdict is Verdict.TAKE else None
+                self._alive |= {to.ref(name) for name in to.of(each.tag, taken)}
 
     def away(self, place: Place, tag: Tag, known: Held) -> Away | None:
         """Why it is made no longer; None where it is made still."""
@@ -59,11 +58,12 @@ class MadeTargets:
         return next(each for each in Away if each in found)
 
     def _why(self, source: Place, tag: Tag) -> Away:
-        if source not in self._listed:
-            taken = self._rules.of(source.registry, source.repository)
-            return Away.UNTOLD if taken else Away.UNSELECTED
-        tags = self._listed[source]
-        if tags is None:  # an error, or an empty listing where there were tags: neither is a deletion
+        if not self._rules.of(source.registry, source.repository):
+            return Away.UNSELECTED
+        tags = self._listed.get(source)
+        if (
+            tags is None
+        ):  # not listed, an error, or an empty listing where there were tags: neither is a deletion
             return Away.UNTOLD
         return Away.UNSELECTED if tag in tags else Away.GONE
 

@@ -93,7 +93,7 @@ def _add(totals: Totals, kind: str) -> None:
 def _count(totals: Totals, do: str, new: int, size: int, first: bool) -> None:
     _add(totals, do)
     if do == "delete":
-        totals.freed += size
+        totals.freed += size if first else 0
     else:
         totals.size += size
         totals.new += new if first else 0

@@ -13,12 +13,13 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Place, TagFacts
 from registry_mesh.replication.difference import Tally, difference
-from registry_mesh.replication.listing import Held, Recorded, Weight
+from registry_mesh.replication.listing import Held, Recorded
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
 from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.weight import Weight
 from tests.replication.second import AA, BB, DAY, rules_of
 
 HOST, OWN = "h.example", RegistryName("own.example")
@@ -236,3 +237,16 @@ def test_a_difference_names_reference_rule_and_reason(
     )
     assert [(each.kind, each.ref, each.because) for each in found] == changes
     assert tally.tags == 4
+
+
+def test_a_difference_is_told_of_the_names_that_are_taken() -> None:
+    """What `max` of one rule refuses, another takes under another name: that comes and goes."""
+    rules = 'rules: [{name: small, from: h.example, repos: a, tags: "*", max: 1KiB}%s]'
+    other = ', {name: other, from: h.example, repos: a, tags: "*", to: b}'
+    listing = [recorded(f"{HOST}/a", {"1": TagFacts(AA, size=5_000)})]
+    before, after = rules_of(rules % ""), rules_of(rules % other)
+    assert [(c.kind, c.ref, c.rule) for c in difference(before, after, listing, 0.0, Tally())] == [
+        ("+", f"{HOST}/a:1", "other")
+    ]
+    assert [c.kind for c in difference(after, before, listing, 0.0, Tally())] == ["-"]
+    assert [(step.do, step.to) for step in planned(after, listing).steps] == [("copy", f"{HOST}/b:1")]

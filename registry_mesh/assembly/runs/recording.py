@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from typing import Any, Final
 
+from registry_mesh.assembly.runs.remembering import Line, Remembering, held_since
 from registry_mesh.assembly.sources.parents import Parents
 from registry_mesh.assembly.sources.repositories import open_repositories
+from registry_mesh.config.recorded_listing import DELETED, UNTAGGED
 from registry_mesh.config.schema import Config
 from registry_mesh.config.signers import read_signers
 from registry_mesh.content.nest.distrusted import Distrusted
@@ -16,14 +18,17 @@ from registry_mesh.content.nest.failover_registry import FailoverRegistry
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.recording import Recorder
 from registry_mesh.content.snapshot.finding.signatures import Signatures
+from registry_mesh.content.snapshot.finding.stored import StoredManifests
 from registry_mesh.content.snapshot.records.made_tags import MadeTags
 from registry_mesh.content.snapshot.records.remembered_tags import RememberedTags
 from registry_mesh.content.snapshot.removing.made_following import noted_at
 from registry_mesh.content.snapshot.removing.outgoing import pushed
 from registry_mesh.content.snapshot.removing.pinned import PinnedTarget, bare_pins, with_pins
+from registry_mesh.content.snapshot.removing.removed import RemovedTags
 from registry_mesh.content.snapshot.settings import SnapshotPolicy
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
+from registry_mesh.ports.blobs import BlobStore
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.records import KeyedRecords, Records
@@ -36,8 +41,8 @@ from registry_mesh.repositories.of_origin import Repositories
 from registry_mesh.repositories.of_replica import REPLICATION, ReplicaRepositories
 from registry_mesh.tasks.threads import offload
 
-Line = dict[str, Any]
-"""A repository of registry-mesh/listing/1."""
+_A_LINE: Final = 1_000
+"""Digests of one line."""
 
 
 async def seen(config: Config, rules: Rules) -> AsyncIterator[Line]:
@@ -81,6 +86,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
     repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
     remembered = RememberedTags(storage.records)
     made = await _made(storage)
+    remembering, told_of = Remembering(storage.records, time.time()), set[Place]()
     recorder = Recorder(time.time(), Signatures(Asking(1)), storage.blobs)
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
@@ -94,15 +100,16 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
             memory = await remembered.of(place)
             found = await recorder.record(kept, tags, dict.fromkeys(tags, ()))
             for tag in tags:
-                known = memory.get(tag)
-                if known is not None:
-                    found[tag] |= {"since": known.since, "here": known.here or known.since}
-                    until = "forever" if known.held_until == math.inf else known.held_until
-                    found[tag] |= {"held_until": until} if until is not None else {}
-                found[tag] |= _away(told, tag)
+                found[tag] |= held_since(memory.get(tag), found[tag]) | _away(told, tag)
             await tell_made(storage.records, made, place, found)
-            yield {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
-    async for line in pushed_lines(storage.records, made):
+            line: Line = {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
+            yield line | await remembering.of(place)
+            told_of.add(place)
+    async for line in pushed_lines(storage.records, made, recorder):
+        yield line
+    async for line in remembering.lines(told_of):
+        yield line
+    async for line in beside_lines(storage.records, storage.blobs, recorder.told, time.time()):
         yield line
 
 
@@ -118,7 +125,11 @@ async def held_by_origin(config: Config, storage: Storage, own: RegistryName) ->
         brought = {tag: found[tag] for tag in tags if await _is_brought(repositories, name, tag)}
         await tell_made(storage.records, made, Place(own, name), brought)
         yield {"registry": own, "repository": name, "listed_at": time.time(), "tags": found}
-    async for line in pushed_lines(storage.records, made):
+    async for line in pushed_lines(storage.records, made, recorder):
+        yield line
+    async for line in Remembering(storage.records, time.time()).lines(()):
+        yield line
+    async for line in beside_lines(storage.records, storage.blobs, recorder.told, time.time()):
         yield line
 
 
@@ -146,17 +157,43 @@ async def tell_made(records: KeyedRecords, made: MadeTags, place: Place, found: 
             found[tag].update({**_away(told, tag), "rules": list(one.rules)})
 
 
-async def pushed_lines(records: Records, made: MadeTags) -> AsyncIterator[Line]:
-    """What was put at other registries."""
+async def pushed_lines(records: Records, made: MadeTags, recorder: Recorder) -> AsyncIterator[Line]:
+    """What was put at other registries, as far as what it stands for is in the recorder's store still."""
     for there, digests in (await pushed(records)).items():
         place = Outward(there.registry, there.repository)
-        told_of: dict[Tag, Line] = {tag: {"digest": digest} for tag, digest in digests.items()}
+        told_of: dict[Tag, Line] = {
+            tag: {"digest": digest} | await _weighed(recorder, digest) for tag, digest in digests.items()
+        }
         await tell_made(records, made, place, told_of)
         line: Line = {"registry": place.registry, "repository": place.repository}
         yield {**line, "listed_at": time.time(), "tags": told_of}
 
 
-def _away(told: Following, tag: Tag) -> Mapping[str, Any]:
+async def _weighed(recorder: Recorder, digest: str) -> Line:
+    return await recorder.weigh(StoredManifests(recorder.store), digest) if recorder.store is not None else {}
+
+
+async def beside_lines(
+    records: Records, store: BlobStore, tagged: Collection[str], now: float
+) -> AsyncIterator[Line]:
+    """How many tags were deleted in the 24 hours before `now`, and the blobs that `store` has, but for the `tagged`
+    ones: what a run finds there it does not bring."""
+    removed = RemovedTags(records, now)
+    await removed.read()
+    if removed.lately:
+        yield {DELETED: dict(removed.lately)}
+    digests: list[str] = []
+    async for info in store.blobs():
+        if str(info.digest) not in tagged:
+            digests.append(str(info.digest))
+        if len(digests) == _A_LINE:
+            yield {UNTAGGED: digests}
+            digests = []
+    if digests:
+        yield {UNTAGGED: digests}
+
+
+def _away(told: Following, tag: Tag) -> Line:
     line: Line = {"rules": list(told.wanted.get(tag, ()))}
     away = told.unfollowed.get(tag)
     if away is not None and away.why is not Why.UNTOLD:

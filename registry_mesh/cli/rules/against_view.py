@@ -53,7 +53,7 @@ def _copies(plan: Plan) -> Counter[str]:
     """Bytes that the plan brings, by reference."""
     found: Counter[str] = Counter()
     for step in plan.steps:
-        if step.do in ("copy", "push"):
+        if step.do != "delete":
             found[step.source] += step.new or 0
     return found
 

@@ -22,7 +22,7 @@ from registry_mesh.config.rule_files import RuleTexts
 from registry_mesh.config.scalars import parse_size
 from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.replication.difference import Change, Tally, difference
-from registry_mesh.replication.listing import Recorded
+from registry_mesh.replication.listing import Beside, Recorded
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
@@ -82,10 +82,11 @@ def plan_(
     texts = read(paths)
     rules = parsed(texts)
     at = time.time() if now is None else now
-    here = {} if held is None else or_exit(lambda: {_key(each): each for each in read_listing(held)})
+    more = Beside()
+    here = {} if held is None else or_exit(lambda: {_key(each): each for each in read_listing(held, more)})
     whom = Node(node, groups, None if own is None else RegistryName(own))
     shown = _twice(listing) if against is not None else partial(read_listing, listing)
-    found = or_exit(lambda: plan(rules, shown(), here, at, whom, rules_digest(texts)))
+    found = or_exit(lambda: plan(rules, shown(), here, at, whom, rules_digest(texts), more))
     if against is not None:
         before = or_exit(lambda: rules_at(paths, against))
         tally = Tally()

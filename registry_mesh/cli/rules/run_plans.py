@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from registry_mesh.cli.rules.rule_plans import rules_digest, tell
-from registry_mesh.config.recorded_listing import recorded
+from registry_mesh.config.recorded_listing import beside_of, is_beside, join, recorded
 from registry_mesh.config.rule_files import contents, parse_rules, rule_paths
 from registry_mesh.oci.reference import RegistryName
+from registry_mesh.replication.listing import Beside
 from registry_mesh.replication.plan_totals import Link
 from registry_mesh.replication.planning import Node, plan
 
@@ -35,11 +36,14 @@ async def tell_plan(config: Config, format: str) -> int:
             held_lines = recording.held(storage, config.registries)
         else:
             held_lines = recording.held_by_origin(config, storage, own)
-        here = [recorded(line) async for line in held_lines]
+        lines = [line async for line in held_lines]
     finally:
         await storage.close()
     shown = [recorded(line) async for line in recording.seen(config, rules)]
+    here, beside = [recorded(line) for line in lines if not is_beside(line)], Beside()
+    for line in filter(is_beside, lines):
+        join(beside, beside_of(line))
     held = {(each.place.registry, each.place.repository): each for each in here}
     node = Node(node_name(config), own=own)
-    found = plan(rules, shown, held, time.time(), node, rules_digest(texts))
+    found = plan(rules, shown, held, time.time(), node, rules_digest(texts), beside)
     return tell(found, rules, Link(config.replication.rate), format)

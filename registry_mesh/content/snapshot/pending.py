@@ -30,7 +30,8 @@ class Pending:
             held = memory.held_until if memory is not None else None
             for name in self.to.of(tag):
                 if (self.to.place, name) != (self.of, tag):
-                    yield name, MadeTag(self.found.by[tag], ((self.of, tag),), now, held)
+                    rules = tuple(rule.name for rule in self.to.by(tag, name))
+                    yield name, MadeTag(rules, ((self.of, tag),), now, held)
 
     @property
     def alive(self) -> frozenset[Tag]:
@@ -43,18 +44,15 @@ def writers(pending: Iterable[Pending]) -> dict[tuple[Place, Tag], list[Writer]]
     found: dict[tuple[Place, Tag], list[Writer]] = {}
     for each in pending:
         for tag, digest in each.found.made.items():
-            rules = tuple(rule for rule in each.to.rules if rule.name in each.found.by[tag])
             for name in each.to.of(tag):
-                found.setdefault((each.to.place, name), []).append(
-                    Writer(each.of, tag, digest, rules, each.to.called(name))
-                )
+                writer = Writer(each.of, tag, digest, each.to.by(tag, name), each.to.called(name))
+                found.setdefault((each.to.place, name), []).append(writer)
     return found
 
 
 def drop(pending: Iterable[Pending], contested: Contested) -> None:
     """Let those who lose a tag not write it."""
-    lost = {(each.source, each.tag) for each in contested.losers}
     for each in pending:
-        for tag, names in each.to.tags.items():
-            if (each.of, tag) in lost:
-                names[:] = [name for name in names if each.to.called(name) != contested.to]
+        for loser in contested.losers:
+            if loser.source == each.of:
+                each.to.lose(loser.tag, contested.to)

@@ -6,7 +6,7 @@ the source until it is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from registry_mesh.content.snapshot.removing.passed_on import PassedOn
@@ -17,8 +17,9 @@ from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.outward import PushedRepository
 from registry_mesh.ports.place import Outward, Place
 from registry_mesh.ports.repositories import KeptRepository, Repository, Resolved, TagPage
-from registry_mesh.replication.decision import Decision, Named, Verdict, targets
 from registry_mesh.replication.decision import Place as DecidedPlace
+from registry_mesh.replication.destinations import Destination as Made
+from registry_mesh.replication.destinations import destinations as made_of
 from registry_mesh.replication.rules import Rule
 from registry_mesh.replication.wanted import is_companion
 
@@ -28,12 +29,38 @@ class Destination:
     """A repository that is made of a source: which of its rules make it, and its tags by those of the source."""
 
     place: Place
-    rules: list[Rule] = field(default_factory=list)
-    tags: dict[Tag, list[Tag]] = field(default_factory=dict)
+    _made: Made
+    _taken: dict[Tag, tuple[Rule, ...]] | None = None
+    _lost: set[tuple[Tag, Tag]] = field(default_factory=set)
+
+    @property
+    def rules(self) -> list[Rule]:
+        """Those that make it."""
+        return self._made.rules
 
     def of(self, tag: Tag) -> tuple[Tag, ...]:
-        """The tags that a tag of the source becomes; a companion keeps its name, for it is found by that."""
-        return tuple(self.tags.get(tag, [tag] if is_companion(tag) else []))
+        """The tags that a tag of the source becomes; a companion that no rule takes comes under its own name."""
+        if self._taken is not None and tag not in self._taken and is_companion(tag):
+            return (tag,)
+        names = self._made.of(tag, (self._taken or {}).get(tag))
+        return tuple(name for name in names if (tag, name) not in self._lost)
+
+    def take(self, by: Mapping[Tag, Collection[str]]) -> None:
+        """From now on a tag becomes what those of its rules say that take it, by name."""
+        self._taken = {tag: tuple(r for r in self.rules if r.name in names) for tag, names in by.items()}
+
+    def by(self, tag: Tag, name: Tag) -> tuple[Rule, ...]:
+        """The rules that take a tag and give it this name."""
+        return self._made.by(tag, name, (self._taken or {}).get(tag, ()))
+
+    def lose(self, tag: Tag, called: str) -> None:
+        """Somebody else writes what a tag would become."""
+        self._lost |= {(tag, name) for name in self.of(tag) if self.called(name) == called}
+
+    @property
+    def names(self) -> Iterator[Tag]:
+        """All that its tags become."""
+        return (name for names in (self._made.names or {}).values() for name in names)
 
     def called(self, tag: Tag) -> str:
         """One of its tags, as people are told of it: what is pushed out with its registry."""
@@ -50,27 +77,11 @@ def destinations(
 ) -> tuple[list[Destination], list[str]]:
     """The repositories that `rules` make of a source with `tags`, and what cannot be named. `own`: the registry that
     keeps what is made; None: that of the source."""
-    found: dict[Place, Destination] = {}
-    faults: list[str] = []
-    here = DecidedPlace(source.registry, source.repository)
-    rules = tuple(rules)
-    for tag in tags:
-        for rule in rules:
-            if tag not in rule.tags:
-                continue
-            places, wrong = targets(here, Decision(tag, (rule,), Verdict.TAKE), own)
-            faults += wrong
-            for to in places:
-                made = found.setdefault(_place(to), Destination(_place(to)))
-                as_tag = to.tag
-                if rule not in made.rules:
-                    made.rules.append(rule)
-                if as_tag not in made.tags.setdefault(tag, []):
-                    made.tags[tag].append(as_tag)
-    return list(found.values()), sorted(set(faults))
+    found, unnamed = made_of(DecidedPlace(source.registry, source.repository), tuple(rules), tags, own)
+    return [Destination(_place(each), each) for each in found], sorted({why for _, _, why in unnamed})
 
 
-def _place(to: Named) -> Place:
+def _place(to: Made) -> Place:
     return (Outward if to.is_outward else Place)(to.registry, to.repository)
 
 

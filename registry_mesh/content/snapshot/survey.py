@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from registry_mesh.content.snapshot.copying.copy_keys import TagCopy
 from registry_mesh.content.snapshot.finding.asking import Asking
@@ -33,6 +33,7 @@ from registry_mesh.replication.rules import Platforms, Rule, Rules
 from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import companions, is_companion, selecting
 
+T = TypeVar("T")
 _FOLLOWED: Final = frozenset({Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE})
 """What a rule selects, though it may keep its former value for a while."""
 
@@ -52,13 +53,18 @@ class Survey:
         referrers_every: float,
         signatures: Signatures,
         released: Mapping[tuple[Tag, str], Release],
+        is_ours: Callable[[Tag], object] = bool,
     ) -> None:
+        """`is_ours`: which tags are looked at; all, where nothing has another name."""
+        self._is_ours = is_ours
         self._facts = FactFinder(source, target, remembered, signatures, now, released)
         self._source = source
         self._now = now
         self._tags = TagLooks(source, target, receipts, explorer, asking, now, referrers_every)
         self._companions: Mapping[Digest, tuple[Tag, ...]] = {}
         self._complete: dict[Tag, Descriptor] = {}
+        self._taken: Mapping[Tag, Sequence[Rule]] = {}
+        self._told: dict[Tag, TagFacts] = {}
         self.findings = Findings()
 
     @property
@@ -78,18 +84,23 @@ class Survey:
             found.faults[""] = fault
             return found
         taken, dropped = self._begin(page, rules, of)
+        self._taken = taken = taken if any(map(_by_time, of)) else self._of_ours(taken)
         roots = await self._roots(taken)
         facts = await self._facts.of(page.tags, roots, taken)
         found.remembered = self._facts.remembered
         found.waiting += self._facts.notes
         first = self._decide(rules, of, facts)
+        facts |= (kinds := await self._kinds(first, facts, roots))
+        first = self._decide(rules, of, facts) if kinds else first
         if any(rule.verify for rule in of):
             facts |= await self._facts.signed(facts, {tag: taken[tag] for tag in _takes(first, roots)})
             self._fail(self._facts.faults)
             first = self._decide(rules, of, facts)
-        takes = _takes(first, roots, without=found.faults)
+        first = {tag: decision for tag, decision in first.items() if tag not in found.faults}
+        takes = _takes(first, roots)
         looked = await self._look(roots, takes)
-        facts |= await self._facts.looked_into(facts, looked, taken)
+        self._told = await self._facts.looked_into(facts, looked, taken)
+        facts |= self._told | {tag: self._noted(tag, facts[tag]) for tag in self._complete}
         self._fail(self._facts.faults)
         looked = {tag: graph for tag, graph in looked.items() if tag not in found.faults}
         decided = {tag: d for tag, d in self._decide(rules, of, facts).items() if tag in roots}
@@ -100,6 +111,23 @@ class Survey:
         unsure = {tag for tag in taken if tag not in decided and tag in found.faults}
         self._end(decided, unsure)
         return found
+
+    async def _kinds(
+        self, first: Mapping[Tag, Decision], facts: Mapping[Tag, TagFacts], roots: Mapping[Tag, Descriptor]
+    ) -> dict[Tag, TagFacts]:
+        """Of which type tags are, and which labels they have, where a rule asks: what such a rule guards, and does not
+        take, it does not guard."""
+        asked = {
+            tag: decision
+            for tag, decision in first.items()
+            if decision.verdict in _FOLLOWED and tag in roots
+            if any(rule.types or rule.labels for rule in self._taken.get(tag, ()))
+        }
+        looked = await self._facts.looked_into(facts, await self._look(roots, asked), self._taken)
+        looked |= {tag: self._noted(tag, facts[tag]) for tag in self._complete}
+        self._complete.clear()
+        self._fail(self._facts.faults)
+        return {tag: replace(facts[tag], type=each.type, labels=each.labels) for tag, each in looked.items()}
 
     def _begin(
         self, page: TagPage, rules: Rules, of: Sequence[Rule]
@@ -122,7 +150,11 @@ class Survey:
         self, rules: Rules, of: Sequence[Rule], facts: Mapping[Tag, TagFacts]
     ) -> Mapping[Tag, Decision]:
         place = DecidedPlace(self.place.registry, self.place.repository)
-        return decide(place, rules, of, facts, self._now)
+        return self._of_ours(decide(place, rules, of, facts, self._now))
+
+    def _of_ours(self, tags: Mapping[Tag, T]) -> Mapping[Tag, T]:
+        """Those that are looked at, of all that count for what is kept."""
+        return {tag: each for tag, each in tags.items() if self._is_ours(tag)}
 
     async def _roots(self, tags: Iterable[Tag]) -> dict[Tag, Descriptor]:
         """What each tag points at; without those that cannot be told, or are gone since they were listed."""
@@ -173,7 +205,7 @@ class Survey:
     async def _graph(self, tag: Tag, root: Descriptor, decision: Decision) -> Graph | None:
         receipt = Receipt.of(root, decision.platforms, self._now, decision.data)
         try:
-            if await self._tags.is_held(tag, receipt):
+            if await self._tags.is_held(tag, receipt, self._taken[tag]):
                 self._complete[tag] = root
                 return None
             return await self._tags.explore(root, decision.platforms, decision.companions)
@@ -181,6 +213,11 @@ class Survey:
             self.findings.wanted += 1
             self.findings.faults[tag] = fault
             return None
+
+    def _noted(self, tag: Tag, facts: TagFacts) -> TagFacts:
+        """With what was found of a tag when it was brought."""
+        noted = self._tags.receipts[tag]
+        return replace(facts, size=noted.size, type=noted.type, labels=noted.labels)
 
     def _tell(self, decided: Mapping[Tag, Decision]) -> None:
         """What is not taken, and why."""
@@ -249,9 +286,16 @@ class Survey:
         found = self.findings
         found.lost.update(graph.lost)
         found.notes += [(tag, note) for note in graph.notes]
-        found.receipts[tag] = Receipt.of(graph.root, platforms, self._now, data)
+        receipt = Receipt.of(graph.root, platforms, self._now, data)
+        found.receipts[tag] = replace(receipt, size=graph.size, type=graph.type, labels=self._labels(tag))
         wanted = graph if data is Data.FULL else graph.without_blobs()
         found.copies[tag] = TagCopy(tag, wanted, platforms, data)
+
+    def _labels(self, tag: Tag) -> Mapping[str, tuple[str, ...]] | None:
+        """What is to be noted: of labels that it has not, too, that they were looked for."""
+        told = self._told[tag].labels if tag in self._told else None
+        asked = {name for rule in self._taken.get(tag, ()) for name, _ in rule.labels}
+        return None if told is None else {name: told.get(name, ()) for name in sorted(asked)}
 
     def _end(self, decided: Mapping[Tag, Decision], unsure: Collection[Tag]) -> None:
         """Say which tags were seen, and order the copies."""
@@ -268,13 +312,11 @@ class Survey:
                 copies[tag] = replace(copy, after=frozenset(after & copies.keys()))
 
 
-def _takes(
-    decided: Mapping[Tag, Decision], roots: Mapping[Tag, Descriptor], without: Collection[str] = ()
-) -> dict[Tag, Decision]:
+def _takes(decided: Mapping[Tag, Decision], roots: Mapping[Tag, Descriptor]) -> dict[Tag, Decision]:
     return {
         tag: decision
         for tag, decision in decided.items()
-        if decision.verdict is Verdict.TAKE and tag in roots and tag not in without
+        if decision.verdict is Verdict.TAKE and tag in roots
     }
 
 

@@ -144,11 +144,12 @@ class Surveying:
         for to in several:
             try:
                 renamed = self._target(to)
-                found = await self._survey(place, source, renamed, tuple(to.rules), page, to.place)
+                found = await self._survey(place, source, renamed, tuple(to.rules), page, to)
+                to.take(found.by)
             except (Failure, Refusal) as fault:
                 if not to.is_outward or isinstance(fault, StoreBroken):
                     raise
-                self.made.alive(to.place, (name for names in to.tags.values() for name in names))
+                self.made.alive(to.place, to.names)
                 self._told.selecting |= {rule.name for rule in to.rules}
                 self._told.trouble(str(to.place), fault.reason)
                 continue
@@ -182,13 +183,14 @@ class Surveying:
         target: KeptRepository,
         rules: tuple[Rule, ...],
         page: TagPage | None = None,
-        to: Place | None = None,
+        to: Destination | None = None,
     ) -> Findings:
         """What a look at `place` finds for `rules`, told as far as it is odd. `NameUnknown`."""
+        there = to.place if to is not None else None
         survey = Survey(
             source,
             target,
-            await self._records.receipts.of(noted_at(place, to)),
+            await self._records.receipts.of(noted_at(place, there)),
             await self._records.remembered.of(place),
             self._explorer,
             self._asking,
@@ -196,12 +198,13 @@ class Surveying:
             self._referrers_every,
             self._signatures,
             self._records.released.of(place),
+            bool if to is None else to.of,
         )
         found = await survey.run(self._rules, rules, page)
         if not found.faults.get(""):
             self._told.heard |= {rule.name for rule in rules}
         self._told.found(place, found)
-        self._planning.rank(place, found, to)
+        self._planning.rank(place, found, there)
         return found
 
     async def _look_after(

@@ -66,7 +66,7 @@ class FactFinder:
             released = self._released.get((tag, digest))
             if released is not None and held != root.digest:
                 self.notes.append(str(released))
-            moves = len(memory.moves)
+            moves = memory.moved(self._now)
             found[tag] = TagFacts(root.digest, memory.since, moves, held=held, released=released is not None)
         return found
 
@@ -106,20 +106,23 @@ class FactFinder:
     async def looked_into(
         self, facts: Mapping[Tag, TagFacts], graphs: Mapping[Tag, Graph], taken: Mapping[Tag, Sequence[Rule]]
     ) -> dict[Tag, TagFacts]:
-        """What the graphs of tags say; `faults` where a label that a rule wants cannot be read."""
+        """What the graphs of tags say; `faults` where a label that a rule wants cannot be read. Labels that are known
+        stay: those of all platforms that any rule wants count."""
         tags = tuple(graphs)
-        found = await asyncio.gather(*(self._looked_into(tag, graphs[tag], taken[tag]) for tag in tags))
+        found = await asyncio.gather(
+            *(self._looked_into(tag, facts[tag], graphs[tag], taken[tag]) for tag in tags)
+        )
         return {
             tag: replace(facts[tag], size=graphs[tag].size, type=graphs[tag].type, labels=told)
             for tag, told in zip(tags, found, strict=True)
         }
 
     async def _looked_into(
-        self, tag: Tag, graph: Graph, by: Sequence[Rule]
+        self, tag: Tag, facts: TagFacts, graph: Graph, by: Sequence[Rule]
     ) -> Mapping[str, tuple[str, ...]] | None:
         keys = [key for rule in by for key, _ in rule.labels]
-        if not keys:
-            return None
+        if not keys or facts.labels is not None:
+            return facts.labels
         configs = [blob for node in graph.main if node.is_image for blob in node.blobs if is_config(blob)]
         try:
             return await labels(graph.root.annotations, configs, keys, self._read)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from registry_mesh.content.snapshot.finding.asking import Asking
@@ -16,7 +16,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown
 from registry_mesh.ports.repositories import EVERY, KeptRepository, Repository, TagPage
 from registry_mesh.replication.companions import Companions
-from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.rules import Platforms, Rule
 
 
 @dataclass(slots=True)
@@ -43,10 +43,10 @@ class TagLooks:
             return None
         return asked.descriptor
 
-    async def is_held(self, tag: Tag, receipt: Receipt) -> bool:
-        """Whether the target has all that `receipt` stands for, and was told so lately."""
+    async def is_held(self, tag: Tag, receipt: Receipt, rules: Collection[Rule] = ()) -> bool:
+        """Whether the target has all that `receipt` stands for, and was told so lately, with what `rules` ask."""
         noted = self.receipts.get(tag)
-        if noted != receipt or not 0 <= self.now - noted.at < self.referrers_every:
+        if noted != receipt or not noted.tells(rules) or not 0 <= self.now - noted.at < self.referrers_every:
             return False
         try:
             held = await self.target.kept.tags.resolve(tag)

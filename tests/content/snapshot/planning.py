@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from registry_mesh.assembly.runs.recording import pushed_lines, tell_made
+from registry_mesh.assembly.runs.recording import beside_lines, pushed_lines, tell_made
+from registry_mesh.assembly.runs.remembering import Remembering, held_since
 from registry_mesh.config.recorded_listing import SCHEMA, read_listing
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.recording import Recorder
@@ -20,7 +21,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import EVERY, Repository
 from registry_mesh.ports.unfollowed import Why, following
-from registry_mesh.replication.listing import Recorded
+from registry_mesh.replication.listing import Beside, Recorded
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rule
@@ -39,18 +40,25 @@ async def planned(replica: Replica, folder: Path) -> Plan:
         tags = (await repository.tags.tags(EVERY)).tags
         shown.append(await _line(recorder, repository, tags, selecting(replica.rules.of(HOST, name), tags)))
     recorder = replace(recorder, store=replica.blobs)
-    made = MadeTags(replica.blobs.records)
+    records = replica.blobs.records
+    made = MadeTags(records)
     await made.load()
+    remembering, told_of = Remembering(replica.blobs.records, replica.now), set[Place]()
     async for name in replica.repositories.real.repositories(HOST):
         kept = replica.held(name)
         tags = (await kept.tags.tags(EVERY)).tags
         line = await _line(recorder, kept, tags, dict.fromkeys(tags, ()))
-        await _remember(replica, Place(HOST, name), line["tags"])
-        await tell_made(replica.blobs.records, made, Place(HOST, name), line["tags"])
-        here.append(line)
-    here += [line async for line in pushed_lines(replica.blobs.records, made)]
-    held = {(each.place.registry, each.place.repository): each for each in _read(folder, here)}
-    return plan(replica.rules, _read(folder, shown), held, replica.now, Node("replica"), "sha256:0")
+        place = Place(HOST, name)
+        await _remember(replica, place, line["tags"])
+        await tell_made(replica.blobs.records, made, place, line["tags"])
+        here.append(line | await remembering.of(place))
+        told_of.add(place)
+    here += [line async for line in pushed_lines(replica.blobs.records, made, recorder)]
+    here += [line async for line in remembering.lines(told_of)]
+    here += [line async for line in beside_lines(records, replica.blobs, recorder.told, replica.now)]
+    beside = Beside()
+    held = {(each.place.registry, each.place.repository): each for each in _read(folder, here, beside)}
+    return plan(replica.rules, _read(folder, shown), held, replica.now, Node("replica"), "sha256:0", beside)
 
 
 async def _line(
@@ -65,18 +73,17 @@ async def _remember(replica: Replica, place: Place, tags: dict[Tag, dict[str, An
     told = await following(replica.blobs.records, place)
     memory = await RememberedTags(replica.blobs.records).of(place)
     for tag, line in tags.items():
-        if tag in memory:
-            line |= {"since": memory[tag].since, "here": memory[tag].here or memory[tag].since}
+        line |= held_since(memory.get(tag), line)
         line["rules"] = list(told.wanted.get(tag, ()))
         away = told.unfollowed.get(tag)
         if away is not None and away.why is not Why.UNTOLD:
             line["gone" if away.why is Why.GONE else "unselected"] = away.since
 
 
-def _read(folder: Path, lines: list[dict[str, Any]]) -> list[Recorded]:
+def _read(folder: Path, lines: list[dict[str, Any]], beside: Beside | None = None) -> list[Recorded]:
     file = folder / "listing.jsonl"
     file.write_text("\n".join(map(json.dumps, [{"schema": SCHEMA}, *lines])))
-    return list(read_listing(file))
+    return list(read_listing(file, beside))
 
 
 def size(plan: Plan) -> int:

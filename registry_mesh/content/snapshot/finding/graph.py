@@ -58,9 +58,8 @@ class Graph:
 
     @property
     def size(self) -> int:
-        """Bytes of all that the root needs."""
-        blobs = {blob.digest: blob.size for node in self.main for blob in node.blobs}
-        return sum(blobs.values()) + sum(node.descriptor.size for node in self.main)
+        """Bytes of all blobs that the root needs."""
+        return sum({blob.digest: blob.size for node in self.main for blob in node.blobs}.values())
 
     @property
     def main(self) -> list[Node]:

@@ -6,7 +6,7 @@ Nothing is stored: a plan is made of it elsewhere, and at another time.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, Refusal
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.failures import Failure
-from registry_mesh.ports.repositories import FetchedManifest, Repository
+from registry_mesh.ports.repositories import FetchedManifest, ManifestSource, Repository
 from registry_mesh.replication.rules import Platforms, Rule, union
 
 MAX_DEPTH: Final = 8
@@ -33,6 +33,8 @@ class Recorder:
     store: BlobSource | None = None
     """What holds the blobs, where it is a node's own repositories that are written down: what it lacks of what rules
     left out is no part of what is held."""
+    told: set[str] = field(default_factory=set)
+    """All blobs that were written down, of a node's own repositories."""
 
     async def record(
         self, repository: Repository, tags: Collection[Tag], wanted: Mapping[Tag, Sequence[Rule]]
@@ -52,29 +54,38 @@ class Recorder:
         except (ManifestUnknown, Failure):
             return {}
         told: dict[str, Any] = {"digest": str(root)}
-        weighing = _Weighing(repository, union(rule.platforms for rule in by), self.store)
+        weighing = _Weighing(repository.manifests, union(rule.platforms for rule in by), self.store)
         verify = [rule.verify for rule in by if rule.verify is not None]
         try:
             await weighing.walk(root, None, MAX_DEPTH)
-            platforms = {name: sorted(digests) for name, digests in sorted(weighing.platforms.items())}
-            told |= {"type": weighing.type, "blobs": weighing.blobs, "platforms": platforms}
-            told |= {"partial": True} if weighing.is_partial else {}
+            self.told.update(weighing.blobs if self.store is not None else ())
+            told |= {"type": weighing.type} | weighing.told
             keys = [key for rule in by for key, _ in rule.labels]
             if keys:
-                told["labels"] = await weighing.labels(keys)
+                told["labels"] = await weighing.labels(keys, repository)
             if verify:
                 signed = await self.signatures.look(repository, root, tags, verify, self.now)
                 told |= {"signed_by": sorted(signed.by), "has": sorted(signed.has)}
+                told |= {"signatures": signed.found} if signed.found else {}
         except (Refusal, Failure):
             return told
         return told
+
+    async def weigh(self, manifests: ManifestSource, digest: str) -> dict[str, Any]:
+        """What a manifest stands for, as far as it is here; nothing where it is not."""
+        weighing = _Weighing(manifests, None, self.store)
+        try:
+            await weighing.walk(Digest.parse(digest), None, MAX_DEPTH)
+        except (Refusal, Failure):
+            return {}
+        return weighing.told
 
 
 class _Weighing:
     """One walk over what a manifest names; of `wanted` platforms the labels count."""
 
-    def __init__(self, repository: Repository, wanted: Platforms, store: BlobSource | None) -> None:
-        self._repository = repository
+    def __init__(self, manifests: ManifestSource, wanted: Platforms, store: BlobSource | None) -> None:
+        self._manifests = manifests
         self._wanted = wanted
         self._store = store
         self._annotations: Mapping[str, str] | None = None
@@ -85,9 +96,16 @@ class _Weighing:
         self.is_partial = False
         """Whether something is lacking that rules left out."""
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """The blobs, as they are written down."""
+        platforms = {name: sorted(digests) for name, digests in sorted(self.platforms.items())}
+        partial = {"partial": True} if self.is_partial else {}
+        return {"blobs": self.blobs, "platforms": platforms} | partial
+
     async def walk(self, digest: Digest, platform: str | None, depth: int, counts: bool = True) -> None:
         """`counts`: whether it is of a wanted platform."""
-        fetched = await self._repository.manifests.manifest(digest)
+        fetched = await self._manifests.manifest(digest)
         manifest = fetched.manifest
         lacking = await self._lacking(fetched)
         self.is_partial = self.is_partial or bool(lacking)
@@ -119,12 +137,12 @@ class _Weighing:
         """A manifest counts where its repository has it, a blob where anything has brought it."""
         try:
             if any(child.digest == digest for child in fetched.manifest.manifests):
-                return bool(await self._repository.manifests.manifest(digest))
+                return bool(await self._manifests.manifest(digest))
             return bool(await store.stat(digest))
         except (BlobUnknown, ManifestUnknown):
             return False
 
-    async def labels(self, keys: Iterable[str]) -> dict[str, Any]:
-        read = partial(read_config, self._repository)
+    async def labels(self, keys: Iterable[str], source: Repository) -> dict[str, Any]:
+        read = partial(read_config, source)
         told = await labels(self._annotations or {}, self._configs, keys, read)
         return {key: values[0] if len(values) == 1 else list(values) for key, values in told.items()}

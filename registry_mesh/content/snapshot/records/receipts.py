@@ -6,13 +6,14 @@ A receipt saves work and proves nothing: without it, or with a wrong one, a run 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import KeyedRecords
-from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.rules import Platforms, Rule
 from registry_mesh.replication.terms import Data
 
 
@@ -24,12 +25,26 @@ class Receipt:
     platforms: tuple[str, ...] | None
     at: float = field(compare=False)
     data: str = Data.FULL.value
+    size: int | None = field(default=None, compare=False)
+    """What was found of it, for rules that ask; None is not known. Bytes."""
+    type: str | None = field(default=None, compare=False)
+    labels: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False)
+    """Those that were asked for."""
 
     @classmethod
     def of(cls, root: Descriptor, platforms: Platforms, at: float, data: Data = Data.FULL) -> Receipt:
         """The receipt for `root` with these platforms, taken in at `at` (seconds since the epoch)."""
         wanted = None if platforms is None else tuple(str(each) for each in sorted(platforms))
         return cls(str(root.digest), wanted, at, data.value)
+
+    def tells(self, rules: Iterable[Rule]) -> bool:
+        """Whether it says of the image what `rules` ask."""
+        asked = {name for rule in rules for name, _ in rule.labels}
+        return (
+            (self.size is not None or all(rule.most is None for rule in rules))
+            and (self.type is not None or not any(rule.types for rule in rules))
+            and asked <= (self.labels or {}).keys()
+        )
 
 
 class Receipts:
@@ -68,4 +83,13 @@ def _key(place: Place) -> str:
 def _receipt(value: dict[str, object]) -> Receipt:
     platforms = value["platforms"]
     wanted = tuple(map(str, platforms)) if isinstance(platforms, list) else None
-    return Receipt(str(value["digest"]), wanted, float(str(value["at"])), str(value.get("data", "full")))
+    size, kind, labels = value.get("size"), value.get("type"), value.get("labels")
+    return Receipt(
+        str(value["digest"]),
+        wanted,
+        float(str(value["at"])),
+        str(value.get("data", "full")),
+        size if isinstance(size, int) else None,
+        kind if isinstance(kind, str) else None,
+        {name: tuple(told) for name, told in labels.items()} if isinstance(labels, dict) else None,
+    )

@@ -6,7 +6,7 @@ Lost, the clock of `age` begins again, and nothing is deleted until it is seen a
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -18,6 +18,8 @@ from registry_mesh.replication.rules import Rule
 WATCHED: Final = 14 * 86400.0
 """Seconds for which moves are counted."""
 _MOST: Final = 100
+_BELOW: Final = "receipts/"
+_NAME: Final = "remembered.json"
 _ASKED: Final = "receipts/asked.json"
 
 
@@ -33,6 +35,10 @@ class TagMemory:
     """Since when a rule takes it."""
     held_until: float | None = None
     """What a `hold` promised; infinity is for ever."""
+
+    def moved(self, now: float) -> int:
+        """How often it moved in the 14 days before `now`."""
+        return sum(now - each < WATCHED for each in self.moves)
 
     def taken(self, rules: Iterable[Rule], now: float) -> TagMemory:
         """What is remembered when `rules` take it at `now`."""
@@ -65,6 +71,13 @@ class RememberedTags:
             return {Tag(tag): _memory(value) for tag, value in json.loads(data or b"{}").items()}
         except (ValueError, TypeError, KeyError, AttributeError):
             return {}
+
+    async def places(self) -> AsyncIterator[Place]:
+        """The repositories of which anything is remembered."""
+        async for key in self._records.walk(_BELOW):
+            place, _, name = key.removeprefix(_BELOW).rpartition("/")
+            if name == _NAME and place:
+                yield Place.parse(place)
 
     def note(self, place: Place, tags: Mapping[Tag, TagMemory]) -> None:
         """All that is to be remembered of a repository."""
@@ -104,7 +117,7 @@ class RememberedTags:
 
 
 def _key(place: Place) -> str:
-    return f"receipts/{place.registry}/{place.repository}/remembered.json"
+    return f"{_BELOW}{place}/{_NAME}"
 
 
 def _memory(value: Mapping[str, object]) -> TagMemory:

@@ -1,0 +1,89 @@
+"""Where tags of one repository go: the repositories that rules make of it, and the names of its tags there.
+
+What becomes of a tag is decided for each destination by itself, by the rules that make it: `max` of a rule that keeps
+a tag under one name holds up no rule that keeps it under another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.decision import Decision, Place, Verdict, named, targets
+from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.wanted import is_companion
+
+Unnamed = tuple[Tag, Rule, str]
+"""A tag that a rule gives no legal name, and why."""
+
+
+@dataclass(slots=True)
+class Destination:
+    """A repository that rules make of another: which of them do, and what they make of its tags."""
+
+    registry: RegistryName
+    repository: RepositoryName
+    is_outward: bool = False
+    rules: list[Rule] = field(default_factory=list)
+    names: dict[Tag, dict[Tag, list[Rule]]] | None = None
+    """By tag what it becomes, and the rules that say so; None: each keeps its name."""
+
+    def of(self, tag: Tag, taken: Collection[Rule] | None = None) -> Sequence[Tag]:
+        """What a tag becomes, of those of its rules that take it (`taken`; None: of all). A companion that gets no name
+        keeps its own, for it is found by that."""
+        several = self._several(tag)
+        if several is None:
+            return (tag,)
+        return [name for name, by in several.items() if taken is None or any(rule in taken for rule in by)]
+
+    def by(self, tag: Tag, name: Tag, taken: Sequence[Rule]) -> tuple[Rule, ...]:
+        """Those of the rules that take a tag which give it this name."""
+        several = self._several(tag)
+        return tuple(taken) if several is None else tuple(rule for rule in several[name] if rule in taken)
+
+    def _several(self, tag: Tag) -> Mapping[Tag, Sequence[Rule]] | None:
+        """Its names; None where it keeps its own."""
+        if self.names is None or (tag not in self.names and is_companion(tag)):
+            return None
+        return self.names.get(tag, {})
+
+    def ref(self, name: Tag) -> str:
+        """One of its tags, `REGISTRY/REPOSITORY:TAG`."""
+        return f"{self.registry}/{self.repository}{named(name)}"
+
+    def add(self, tag: Tag, name: Tag, rule: Rule) -> None:
+        """`rule` gives `tag` this name."""
+        if rule not in self.rules:
+            self.rules.append(rule)
+        names = self.names = self.names if self.names is not None else {}
+        names.setdefault(tag, {}).setdefault(name, []).append(rule)
+
+
+def highest(rules: Iterable[Rule]) -> Rule:
+    """The first of those of the highest priority."""
+    return max(rules, key=attrgetter("priority.rank"))
+
+
+def destinations(
+    place: Place, rules: Sequence[Rule], tags: Iterable[Tag], own: RegistryName | None = None
+) -> tuple[list[Destination], list[Unnamed]]:
+    """All that `rules` make of a repository with `tags`. `own`: see `targets`."""
+    if not any(rule.to for rule in rules):
+        home = place.registry if own is None else own
+        return [Destination(home, place.repository, rules=list(rules))] if rules else [], []
+    found: dict[tuple[RegistryName, RepositoryName, bool], Destination] = {}
+    unnamed: list[Unnamed] = []
+    for tag in tags:
+        for rule in rules:
+            if tag not in rule.tags:
+                continue
+            several, faults = targets(place, Decision(tag, (rule,), Verdict.TAKE), own)
+            unnamed += [(tag, rule, fault) for fault in faults]
+            for to in several:
+                key = (to.registry, to.repository, to.is_outward)
+                if key not in found:
+                    found[key] = Destination(*key)
+                found[key].add(tag, to.tag, rule)
+    return list(found.values()), unnamed
