@@ -49,29 +49,31 @@ class ParentBlobs:
 
     async def stat(self, digest: Digest) -> BlobInfo:
         """The size by one HEAD; where that says nothing, by one GET."""
-        return BlobInfo(digest, await self._headed(digest) or await self._got(digest), self._parent.here)
+        size, beyond = None, 0.0
+        try:
+            size = await self._headed(digest)
+        except Failure as fault:
+            if not self._parent.leaves_to_get(fault):
+                raise
+            beyond = self._parent.beyond(fault)
+        return BlobInfo(digest, size or await self._got(digest, beyond), self._parent.here)
 
     async def _headed(self, digest: Digest) -> int | None:
         """What HEAD says; None where that is nothing. `BlobUnknown` of a parent of our own kind alone: others say 404
         to HEAD and 200 to GET."""
         if not self._heads.worth(Asked.BLOBS):
             return None
-        try:
-            async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
-                if answer.status == 404 and self._parent.session.mesh:
-                    raise self._unknown(digest)
-                return answer.length if answer.status == 200 else None
-        except Failure as fault:
-            if not self._parent.leaves_to_get(fault):
-                raise
-            return None
+        async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
+            if answer.status == 404 and self._parent.session.mesh:
+                raise self._unknown(digest)
+            return answer.length if answer.status == 200 else None
 
-    async def _got(self, digest: Digest) -> int:
+    async def _got(self, digest: Digest, beyond: float = 0.0) -> int:
         """By GET of one byte. A registry that knows no ranges sends all, and is hung up once the head tells the size.
         Where no head tells it, the body is read to its end and counted."""
         if (counted := self._heads.counted.get(digest)) is not None:
             return counted
-        size = await self._told(digest, {"Range": "bytes=0-0"})
+        size = await self._told(digest, {"Range": "bytes=0-0"}, beyond)
         if size is None:
             size = await self._told(digest, {})
         if size is None:
@@ -79,9 +81,9 @@ class ParentBlobs:
         self._heads.useless(Asked.BLOBS)
         return size
 
-    async def _told(self, digest: Digest, headers: Mapping[str, str]) -> int | None:
+    async def _told(self, digest: Digest, headers: Mapping[str, str], beyond: float = 0.0) -> int | None:
         headers = {"Accept": "*/*", **headers}
-        async with self._parent.request("GET", Endpoint.BLOB, str(digest), headers) as answer:
+        async with self._parent.request("GET", Endpoint.BLOB, str(digest), headers, beyond=beyond) as answer:
             if answer.status == 404:
                 raise self._unknown(digest)
             if "Range" in headers and answer.status in (206, 416):

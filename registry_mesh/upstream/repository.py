@@ -12,7 +12,8 @@ from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import Failure, SourceRefused
 from registry_mesh.upstream.answer import Answer
-from registry_mesh.upstream.heads import leaves_it_to_get
+from registry_mesh.upstream.heads import PATIENCE, leaves_it_to_get
+from registry_mesh.upstream.requests import Hung
 from registry_mesh.upstream.session import ParentSession
 
 
@@ -49,6 +50,7 @@ class ParentRepository:
         reference: str,
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
+        beyond: float = 0.0,
     ) -> AbstractAsyncContextManager[Answer]:
         """An answer, as `ParentSession.request` gives it."""
         path = endpoint.path(self.name, reference)
@@ -59,6 +61,7 @@ class ParentRepository:
             scope=self.scope,
             query={**self.query, **(query or {})},
             headers=sent,
+            beyond=beyond,
             registry=self.registry,
         )
 
@@ -73,3 +76,8 @@ class ParentRepository:
             raise unknown(f"{self.source} does not have it")
         if answer.status != status:
             raise SourceRefused(f"answered {answer.status}", source=self.source)
+
+    def beyond(self, fault: Failure | None) -> float:
+        """Return the seconds by which GET may take longer than usual where HEAD failed so: where that was waited for in
+        vain it may take less, so that both together take no longer than one."""
+        return -self.session.parent.patience.head / PATIENCE if isinstance(fault, Hung) else 0.0

@@ -170,6 +170,27 @@ async def test_other_bytes_than_the_digest_beside_them_are_refused(
         await app.tags.resolve(Tag("1"))
 
 
+async def test_head_and_get_that_hang_take_no_longer_than_one(parent: SimulatedRegistry) -> None:
+    """A client is told within the seconds that one answer may take."""
+
+    async def hangs(request: web.Request) -> web.Response:
+        await asyncio.sleep(3600)
+        return web.Response()
+
+    blob = Digest.of(b"blob")
+    parent.answers[PATH] = parent.answers[f"/v2/team/app/blobs/{blob}"] = hangs
+    parent.says("/v2/")
+    async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as client:
+        session = ParentSession(client, parent.url, None, replace(PATIENT, suspect=0.1, head=PATIENCE))
+        app = UpstreamRegistry(session, RegistryName("registry.example")).repository(
+            RepositoryName("team/app")
+        )
+        for ask in (app.tags.resolve(Tag("1")), app.blobs.stat(blob)):
+            with pytest.raises(SourceUnavailable, match=f"no answer for {PATIENCE - 1} s"):
+                await ask
+    assert methods(parent) == ["HEAD", "GET"] * 2
+
+
 async def test_head_that_hangs_leaves_it_to_get(parent: SimulatedRegistry) -> None:
     """And is not waited for again."""
 

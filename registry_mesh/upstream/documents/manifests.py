@@ -77,7 +77,7 @@ class ParentManifests:
                 raise
             fault = failed
         if told is None:
-            told = await self._got(tag, known, {})
+            told = await self._got(tag, known, {}, self._parent.beyond(fault))
             self._heads.useless(Asked.MANIFESTS, fault)
         elif told.manifest is None and told.descriptor.media_type not in KNOWN:
             return await self._got(tag, known, condition)
@@ -131,10 +131,13 @@ class ParentManifests:
         assert manifest is not None, "only what is known already comes without"
         return manifest
 
-    async def _got(self, tag: Tag, known: Descriptor | None, condition: Mapping[str, str]) -> Resolved:
+    async def _got(
+        self, tag: Tag, known: Descriptor | None, condition: Mapping[str, str], beyond: float = 0.0
+    ) -> Resolved:
         """By GET. `SourceLied` where what comes has another digest than the answer says, `SourceUnreadable` where it is
         no manifest."""
-        async with self._parent.request("GET", Endpoint.MANIFEST, tag, {**_ACCEPT, **condition}) as answer:
+        fields = {**_ACCEPT, **condition}
+        async with self._parent.request("GET", Endpoint.MANIFEST, tag, fields, beyond=beyond) as answer:
             if answer.status == 304 and known is not None:
                 self._confirmed(answer, known.digest)
                 return Resolved(known, self._provenance(answer))
