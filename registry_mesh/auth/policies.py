@@ -107,6 +107,11 @@ class Policies:
         denied = [e.deny for e in everywhere if EVERYBODY in e.subjects]
         return entry.allow.difference(*denied)
 
+    def without_members(self, entry: Entry) -> list[str]:
+        """Groups in the entry that nobody can be in: no file has them, and those that tokens name have a colon."""
+        named = sorted(each[1:] for each in entry.subjects if each.startswith("@"))
+        return [group for group in named if group not in self.groups and ":" not in group]
+
     def is_forgotten(self, registry: str) -> bool:
         """Whether it is private, and no entry says who may read it."""
         return registry in self.private and not any(

@@ -51,6 +51,11 @@ def lint(paths: tuple[Path, ...]) -> None:
     """
     policies = _load(paths)
     count = len(policies.entries)
+    for entry in policies.entries:
+        for group in policies.without_members(entry):
+            click.echo(
+                f"{entry.where}: look: {entry.name}: nobody is in @{group}: no file here has it under groups:"
+            )
     click.echo(f"ok: {count} polic{'y' if count == 1 else 'ies'}, {len(policies.groups)} groups")
 
 

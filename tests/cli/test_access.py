@@ -25,6 +25,23 @@ def test_lint() -> None:
     assert said("lint", EXAMPLE) == (0, "ok: 4 policies, 1 groups\n")
 
 
+def test_lint_tells_of_a_group_that_nobody_is_in(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "schema: registry-mesh/access/1\n"
+        "groups: {guests: [bob]}\n"
+        "policies:\n"
+        '  - {name: open, repos: "**", subjects: [everybody, "@ci:namespace:a"], allow: pull}\n'
+        '  - {name: closed, repos: "x/**", subjects: ["@guests", "@gusts"], deny: pull}\n'
+    )
+    code, text = said("lint", file)
+    assert code == 0
+    assert text.splitlines() == [
+        f"{file}:5: look: closed: nobody is in @gusts: no file here has it under groups:",
+        "ok: 2 policies, 1 groups",
+    ]
+
+
 def test_lint_tells_the_line_of_a_test_that_fails(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(

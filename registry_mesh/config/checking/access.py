@@ -118,6 +118,7 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
         found = load_policies(policy_paths(folder), lines, private)
         _warn_of(document, [host for host in private if found.is_forgotten(host)])
         _warn_of_changers(document, found)
+        _warn_of_groups(document, found)
 
     check_named(document, ("access", "policies"), read, _MAKE_POLICIES)
 
@@ -133,6 +134,18 @@ def _warn_of_changers(document: Document, policies: Policies) -> None:
             file, _, line = entry.where.rpartition(":")
             what = f"{entry.name}: anybody who reaches {listen['address']} may {' and '.join(words)}, without a login"
             how = "say subjects: users, or names and @groups; or listen on 127.0.0.1"
+            document.findings.append(
+                Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
+            )
+
+
+def _warn_of_groups(document: Document, policies: Policies) -> None:
+    """Groups that nobody is in, as misspelt ones: what denies them something denies it to nobody."""
+    for entry in policies.entries:
+        file, _, line = entry.where.rpartition(":")
+        for group in policies.without_members(entry) if file else ():
+            what = f"{entry.name}: nobody is in @{group}"
+            how = "add it under groups:, or mend its name"
             document.findings.append(
                 Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
             )

@@ -82,6 +82,19 @@ def test_keys_of_an_issuer_are_looked_at_before_a_node_starts(
     assert words in fault
 
 
+def test_a_group_that_nobody_is_in_is_warned_of(tmp_path: Path) -> None:
+    for name, text in (
+        ("groups.yaml", "groups: {guests: [bob]}"),
+        ("p.yaml", 'policies: [{name: closed, repos: "**", subjects: ["@guests", "@gusts"], deny: pull}]'),
+    ):
+        (tmp_path / name).write_text(f"schema: registry-mesh/access/1\n{text}\n")
+    (warned,) = said(access={"policies": str(tmp_path)})
+    assert (
+        f"{tmp_path / 'p.yaml'}:2:1: warning: policies: closed: nobody is in @gusts; add it under groups:"
+        in warned
+    )
+
+
 def test_two_issuers_that_tokens_do_not_tell_apart() -> None:
     one = {"issuer": "https://ci.example", "audience": "a", "keys": "https://ci.example/keys"}
     (fault,) = said(
