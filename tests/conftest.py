@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import replace
@@ -27,12 +28,14 @@ from tests.simulators.bucket import Bucket, serve, weed
 settings.register_profile("busy machine", deadline=timedelta(seconds=5))
 settings.load_profile("busy machine")
 
+REMOVES = pytest.StashKey[subprocess.Popen[bytes]]()
+"""What removes the run's temporary files when it ends."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Workers of xdist have the folder of the process that starts them."""
     if not hasattr(config, "workerinput"):
-        folder = temporary.begin()
-        config.add_cleanup(lambda: temporary.end(folder))
+        config.stash[REMOVES] = temporary.begin()
 
 
 @pytest.hookimpl(wrapper=True)
