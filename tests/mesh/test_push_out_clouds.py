@@ -6,6 +6,7 @@ come.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -199,6 +200,26 @@ async def test_google_is_sent_blobs_in_one_request(status: int, cloud: Cloud) ->
             cloud.gateway.seen.clear()
             assert troubles(await node.run()) == []
     assert cloud.asked("PATCH") == []  # it was found out by the blob before
+
+
+async def test_two_layers_find_out_at_one_time_that_google_takes_no_chunks(cloud: Cloud) -> None:
+    """The second is refused after the first has gone in one request."""
+    google, whole = Google(cloud), asyncio.Event()
+
+    async def ill(request: web.Request, body: bytes, ask: Pass) -> web.Response:
+        if request.method == "PATCH" and len(cloud.asked("PATCH")) > 3:
+            await asyncio.wait_for(whole.wait(), 60)
+        answer = await google(request, body, ask)
+        if request.method == "PUT" and len(body) > CHUNK:
+            whole.set()
+        return answer
+
+    cloud.gateway.ill = ill
+    pushed = Pushed(cloud)
+    layers = [pushed.layer, random_bytes(f"second {cloud.folder}", CHUNKS * CHUNK)]
+    pushed.large = pushed.replica.source["a"].image("large", "v1", layers=layers)
+    assert await pushed.run() == []
+    assert await pushed.is_there()
 
 
 async def test_tokens_that_end_amid_a_run_are_fetched_anew(cloud: Cloud) -> None:

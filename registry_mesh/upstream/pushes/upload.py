@@ -65,6 +65,7 @@ class Upload:
         self._place = place
         self._blob = blob
         self._traits = traits
+        self._whole = traits.whole
         self._notes = UploadNotes(records, place, blob.digest)
         self._moved = moved
         self._chunk = min(chunk, traits.largest or chunk)
@@ -82,7 +83,7 @@ class Upload:
             await self._sent(source)
         except SourceRefused as refused:
             await self._notes.forget()
-            if isinstance(refused, TooLarge) or self._traits.whole or not self._furthest + self._tries:
+            if isinstance(refused, TooLarge) or not self._furthest + self._tries:
                 raise
             await self._sent_in_one(source)
         await self._notes.forget()
@@ -96,7 +97,7 @@ class Upload:
                 await self._finish(source)
                 return
             except TooLarge:
-                if self._traits.whole or self._chunk // 2 < self._smallest:
+                if self._whole or self._chunk // 2 < self._smallest:
                     raise
                 self._chunk = self._traits.largest = self._chunk // 2
                 await self._find_out()
@@ -108,7 +109,7 @@ class Upload:
         await self._begun(None)
         self._count(0)
         await self._finish(source)
-        self._traits.whole = straight
+        self._traits.whole |= straight
 
     async def _begun(self, mount: RepositoryName | None) -> bool:
         """Begin anew; gives whether that mounted it. Where the other repository may not be read there, it is sent."""
@@ -135,7 +136,7 @@ class Upload:
 
     async def _resumed(self) -> bool:
         """Whether an upload that somebody broke off goes on, in chunks as large as the registry asked for then."""
-        told = None if self._traits.whole or self._blob.size <= self._chunk else await self._notes.read()
+        told = None if self._whole or self._blob.size <= self._chunk else await self._notes.read()
         if told is None or told.offset > self._blob.size:
             return False
         self._location, self._offset = told.location, told.offset
@@ -167,7 +168,7 @@ class Upload:
         self._count(self._offset)
 
     async def _chunks(self, source: BlobSource) -> None:
-        while self._offset < self._blob.size and self._blob.size > self._chunk and not self._traits.whole:
+        while self._offset < self._blob.size and self._blob.size > self._chunk and not self._whole:
             try:
                 await self._send(source)
             except (TooLarge, NoChunks):
