@@ -6,7 +6,7 @@ A tag is switched when a second look (`content.snapshot.copying.closure`) finds 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -23,6 +23,7 @@ from registry_mesh.content.snapshot.copying.copy_keys import (
     blob_of,
 )
 from registry_mesh.content.snapshot.copying.fitting import fit
+from registry_mesh.content.snapshot.copying.images_planned import plan_images
 from registry_mesh.content.snapshot.copying.progress import Meter
 from registry_mesh.content.snapshot.copying.wanted_blobs import FoundBlob, WantedBlob
 from registry_mesh.content.snapshot.finding.asking import Asking
@@ -204,26 +205,12 @@ class GraphCopy:
 
     async def run(self) -> tuple[Undone, ...]:
         """What could not be done."""
-        moving = {
-            key: self._blobs[blob_of(key)].blob.size
-            for key, job in self._jobs.items()
-            if job.lane is Lane.BYTES
-        }
-        self._meter.images.plan(moving, self._images(moving))
+        bytes_move = (key for key, job in self._jobs.items() if job.lane is Lane.BYTES)
+        sizes = {key: self._blobs[blob_of(key)].blob.size for key in bytes_move}
+        tags = {key: tag for key, tag in self._tags.items() if key in self._jobs}
+        await plan_images(self._meter.images, tags, sizes)
         self._running = Jobs(self._jobs.values(), self._widths, self._asking.sleep)
         return await self._running.run()
-
-    def _images(self, moving: Mapping[Hashable, int]) -> Iterator[tuple[str, str, list[Hashable]]]:
-        """The tags for which bytes move."""
-        for key, tag in self._tags.items():
-            here = key.to or key.place
-            blobs = dict.fromkeys(
-                BlobKey.of(blob) for node in tag.graph.nodes.values() for blob in node.blobs
-            )
-            parts: list[Hashable] = [*blobs, *(PushKey(here, blob) for blob in blobs)]
-            found = [part for part in parts if part in moving]
-            if found and key in self._jobs:
-                yield key.name, str(key.to or ""), found
 
     async def _put(self, target: KeptRepository, node: Node) -> None:
         wanted = node.descriptor

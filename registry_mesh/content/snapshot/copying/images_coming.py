@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,7 +48,8 @@ class _Part:
 
 
 class ImagesComing:
-    """`plan` them once; then say of each part, by its key, what moves. `clock` in seconds, monotonic."""
+    """`expect` all parts and `add` the images once; then say of each part, by its key, what moves. `clock` in seconds,
+    monotonic."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -57,15 +58,15 @@ class ImagesComing:
         self._of: dict[Hashable, list[int]] = {}
         self._moving: dict[Hashable, _Part] = {}
 
-    def plan(
-        self, sizes: Mapping[Hashable, int], images: Iterable[tuple[str, str, Collection[Hashable]]]
-    ) -> None:
-        """`sizes` of all parts that move; `images`: the name of each, where it goes under another, and its parts."""
+    def expect(self, sizes: Mapping[Hashable, int]) -> None:
+        """The bytes of each part that moves."""
         self._parts = {key: _Part(size) for key, size in sizes.items()}
-        for image in images:
-            for key in image[2]:
-                self._of.setdefault(key, []).append(len(self._images))
-            self._images.append(image)
+
+    def add(self, image: str, to: str, parts: Collection[Hashable]) -> None:
+        """An image, and where it goes under another name; its parts are among those that are expected."""
+        for key in parts:
+            self._of.setdefault(key, []).append(len(self._images))
+        self._images.append((image, to, parts))
 
     def moved(self, key: Hashable, size: int) -> None:
         """So many bytes of a part (fewer where negative)."""

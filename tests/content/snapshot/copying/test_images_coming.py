@@ -15,8 +15,9 @@ class Clock:
 
 def coming(clock: Clock) -> ImagesComing:
     images = ImagesComing(clock)
-    parts = {"base": 100, "top": 50, "other": 30}
-    images.plan(parts, [("h/a:1", "", ["base", "top"]), ("h/b:1", "c/b", ["base", "other"])])
+    images.expect({"base": 100, "top": 50, "other": 30})
+    images.add("h/a:1", "", ["base", "top"])
+    images.add("h/b:1", "c/b", ["base", "other"])
     return images
 
 
