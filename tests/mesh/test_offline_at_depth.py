@@ -39,8 +39,12 @@ class Chain:
         told = [await self.status(site) for site in self.sites]
         return [next((f["since"] for f in each["findings"] if f["name"] == "offline"), None) for each in told]
 
-    def shown(self, site: nodes.Node, *words: str) -> str:
-        return programs.run(*words, "--node", site.admin).stdout
+    async def screens(self, site: nodes.Node) -> tuple[str, str]:
+        """What `status` and `doctor` print there."""
+        words = ("status", "doctor")
+        runs = (asyncio.to_thread(programs.run, word, "--node", site.admin) for word in words)
+        status, doctor = await asyncio.gather(*runs)
+        return status.stdout, doctor.stdout
 
 
 @pytest_asyncio.fixture
@@ -53,8 +57,8 @@ async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
         for index in range(DEEP):
             above = sites[-1].url if sites else link.url
             sites.append(nodes.site(tmp_path / f"tier{index}", above))
-            await asyncio.to_thread(sites[-1].start)
             stack.push_async_callback(asyncio.to_thread, sites[-1].kill)
+        await asyncio.gather(*(asyncio.to_thread(site.start) for site in sites))
         yield Chain(link, sites, client)
 
 
@@ -66,9 +70,8 @@ async def test_each_tier_says_that_it_is_offline_and_since_when(chain: Chain) ->
     )
     print("\noffline since", told)
     assert max(told) - min(told) < 5.0, "all say when the first was cut off"
-    for site in chain.sites:
-        status = await asyncio.to_thread(chain.shown, site, "status")
-        doctor = await asyncio.to_thread(chain.shown, site, "doctor")
+    screens = await asyncio.gather(*(chain.screens(site) for site in chain.sites))
+    for site, (status, doctor) in zip(chain.sites, screens, strict=True):
         print(site.folder.name, status, doctor, sep="\n")
         said = f"No parent of {nodes.REGISTRY}"
         assert said in status and ": offline since " in status, site.folder.name
