@@ -48,14 +48,6 @@ _OTHER_PURPOSES: Final = frozenset(
         ExtendedKeyUsageOID.TIME_STAMPING,
     }
 )
-_UNREADABLE: Final = (
-    ValueError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
-"""What a part of a certificate raises that is not as it has to be, when it is looked at and not before."""
 
 
 def check_jws(envelope: bytes, digest: Digest, signer: NotationSigner, now: float) -> None:
@@ -69,8 +61,10 @@ def check_jws(envelope: bytes, digest: Digest, signer: NotationSigner, now: floa
         chain = _chain(mapping(found.get("header")).get("x5c"))
         _demand_made(chain[0], str(told.get("alg")), signature, f"{protected}.{payload}".encode())
         _demand_trusted(chain, signer, datetime.fromtimestamp(now, UTC))
-    except _UNREADABLE:
-        raise NotSigned("has a certificate that cannot be read") from None
+    except NotSigned:
+        raise
+    except Exception as fault:  # parts of a certificate are read when they are looked at, and may be anything
+        raise NotSigned(f"has a certificate that cannot be read ({type(fault).__name__})") from None
     demand_digest(mapping(document(target).get("targetArtifact")).get("digest"), digest)
 
 

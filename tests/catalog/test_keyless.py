@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from registry_mesh.oci.digest import Digest
 from tests.simulators.keyless import ISSUER, WORKFLOW, Sigstore, Workflow, new_key
 from tests.simulators.signatures import Cosign
 
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "signatures"
 DIGEST, OTHER = Digest.of(b"one"), Digest.of(b"other")
 HERE = Sigstore()
 ROOT = trusted_root(HERE.trusted_root())
@@ -151,11 +153,46 @@ def test_a_root_that_can_be_trusted_with_nothing_says_why(data: bytes, why: str)
         trusted_root(data)
 
 
-def test_the_root_of_the_public_sigstore_is_read() -> None:
-    """As its library carries it."""
+def of_the_public_sigstore(identity: str) -> IdentitySigner:
+    """By the trusted root that its library carries."""
     (folder,) = (
         each for each in (files("sigstore") / "_store").iterdir() if each.name.endswith("sigstore.dev")
     )
-    public = IdentitySigner(WORKFLOW, ISSUER, trusted_root((folder / "trusted_root.json").read_bytes()))
+    return IdentitySigner(identity, ISSUER, trusted_root((folder / "trusted_root.json").read_bytes()))
+
+
+def test_the_root_of_the_public_sigstore_is_read() -> None:
     with pytest.raises(NotSigned, match="was not valid when it was logged"):
-        check_identity(Workflow(HERE).bundled(DIGEST), DIGEST, public)
+        check_identity(Workflow(HERE).bundled(DIGEST), DIGEST, of_the_public_sigstore(WORKFLOW))
+
+
+PUBLIC = json.loads((FIXTURES / "sigstore-public.json").read_bytes())
+RELEASER = "https://github.com/trailofbits/pypi-attestation-models/.github/workflows/release.yml@refs/tags/*"
+RELEASED = Digest("sha256", "c9709ce6fd5b67b59b4a28758cf14d3f411803c4b89b6068b1f1a8e4ee94c8ef")
+
+
+@pytest.mark.parametrize(
+    ("identity", "path", "why"),
+    [
+        (RELEASER, (), "is a statement of 'https://docs.pypi.org/attestations/publish/v1', which signs nothing"),
+        ("https://github.com/cern/**", (), "is by https://github.com/trailofbits/pypi-attestation-models/"),
+        (RELEASER, MADE, "DSSE: invalid signature"),
+        (RELEASER, ("dsseEnvelope", "payload"), "DSSE: invalid signature"),
+        (RELEASER, (*ENTRY, "canonicalizedBody"), "inclusion proof contains invalid root hash"),
+        (RELEASER, (*PROOF, "rootHash"), "inclusion proof contains invalid root hash"),
+        (RELEASER, ("verificationMaterial", "certificate", "rawBytes"), "no authority of the trusted root"),
+    ],
+)  # fmt: skip
+def test_a_bundle_of_the_public_sigstore_is_verified_up_to_what_it_says(
+    identity: str, path: tuple[str | int, ...], why: str
+) -> None:
+    """It attests and signs nothing: that is known once its certificate, its entry and its signature are believed."""
+    bundle = json.loads(json.dumps(PUBLIC))
+    if path:
+        part = bundle
+        for each in path[:-1]:
+            part = part[each]
+        part[path[-1]] = flipped(part[path[-1]])
+    with pytest.raises(NotSigned) as caught:
+        check_identity(json.dumps(bundle).encode(), RELEASED, of_the_public_sigstore(identity))
+    assert why in str(caught.value)

@@ -14,6 +14,7 @@ import pytest
 from registry_mesh.catalog.keyless import check_identity, trusted_root
 from registry_mesh.catalog.signer import IdentitySigner, NotSigned
 from registry_mesh.oci.digest import Digest
+from tests.simulators.changed import decoded, mutated, signed_of
 from tests.simulators.keyless import ISSUER, WORKFLOW, Sigstore, Workflow, new_key
 from tests.simulators.signatures import NOW
 from tests.simulators.stamps import Stamps, text
@@ -120,34 +121,6 @@ def test_who_stamps_and_who_logs_has_to_be_in_the_root(root: bytes, why: str) ->
         )
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where the values of a document are, those inside of others too."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(each for key, part in inside for each in places(part, (*path, key)))]
-
-
-def mutated(document: Any, chance: random.Random) -> Any:
-    """One of its values is another, gone, doubled, or has one byte that is another."""
-    *above, last = chance.choice(places(document)[1:])
-    part = document
-    for each in above:
-        part = part[each]
-    value = part[last]
-    kind = chance.randrange(4)
-    if kind == 0:
-        del part[last]
-    elif kind == 1:
-        part[last] = chance.choice(
-            [None, "", "A" * 9, [], {}, [[]], 0, -1, 2**70, True, 1e400, "\u0000", "\ud800"]
-        )
-    elif kind == 2 and isinstance(value, list):
-        part[last] = value * 2
-    elif isinstance(value, str) and value:
-        at = chance.randrange(len(value))
-        part[last] = value[:at] + chance.choice("AZaz09+/=\n-{") + value[at + 1 :]
-    return document
-
-
 @pytest.mark.parametrize("stamps", [None, STAMPS])
 def test_a_changed_bundle_is_refused_and_raises_nothing_else(stamps: Stamps | None) -> None:
     """What is believed all the same has the statement, the signature and the certificate of the good one."""
@@ -169,14 +142,3 @@ def test_a_changed_bundle_is_refused_and_raises_nothing_else(stamps: Stamps | No
             good["verificationMaterial"]["certificate"]["rawBytes"]
         ), (seed, number)
     assert refused > FUZZED / 2, seed
-
-
-def signed_of(envelope: Any) -> tuple[Any, ...]:
-    """What an envelope says, and its signature."""
-    made = envelope["signatures"][0]["sig"]
-    return decoded(envelope["payload"]), envelope["payloadType"], decoded(made)
-
-
-def decoded(data: str) -> bytes:
-    """Bytes in base64, as lenient as libraries are."""
-    return base64.b64decode(data)
