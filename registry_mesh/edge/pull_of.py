@@ -12,6 +12,11 @@ from registry_mesh.oci.endpoints import Endpoint
 KINDS: Final = {Endpoint.MANIFEST: "manifest", Endpoint.BLOB: "blob"}
 
 
+def is_of_thing(exchange: Exchange) -> bool:
+    """Whether a manifest or blob was asked for."""
+    return exchange.call is not None and exchange.call.endpoint in KINDS
+
+
 def thing_of(exchange: Exchange) -> Thing | None:
     """The manifest or blob that was asked for; None for anything else."""
     call = exchange.call

@@ -13,7 +13,7 @@ from registry_mesh.edge.hot.connection import FastConnection
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.meters import Meters
-from registry_mesh.edge.moving import moving
+from registry_mesh.edge.moving import longest
 from registry_mesh.edge.outer_ring import OuterRing
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.traffic import Traffic
@@ -109,11 +109,10 @@ class Server:
         pulled = self._traffic.pulled
         return pulled.take(day, self._settings.name) if pulled is not None else []
 
-    def sending(self) -> list[MovingBody]:
-        """The bodies on their way to clients, but for short ones of what is hot."""
-        now = asyncio.get_running_loop().time()
-        found = (moving(exchange, now) for exchange in list(self.ring.under_way))
-        return [body for body in found if body is not None]
+    def sending(self, most: int) -> tuple[list[MovingBody], int]:
+        """Of the bodies on their way to clients, but for short ones of what is hot, the `most` that take longest, and
+        how many there are."""
+        return longest(self.ring.under_way, asyncio.get_running_loop().time(), most)
 
     def _connection(self) -> Callable[..., Connection]:
         if self.hot is None:

@@ -240,7 +240,7 @@ class Keeper:
         telling = MovingTold(self._own_moving)
         while True:
             self._heard.hear()
-            telling.tell(self._images.moving() if self._images is not None else (), ())
+            telling.tell(self._images.moving() if self._images is not None else (), (), 0)
             await asyncio.sleep(1.0)
 
     def events(self) -> Sequence[Event]:

@@ -21,7 +21,7 @@ from registry_mesh.assembly.sources.roles import default_registry, open_role
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.told import Told
-from registry_mesh.assembly.watch.moving import MovingTold
+from registry_mesh.assembly.watch.moving import BODIES, MovingTold
 from registry_mesh.config.limits import Limits
 from registry_mesh.config.schema import Config
 from registry_mesh.edge import client_limits as client
@@ -173,9 +173,8 @@ class Worker:
             if self.parents is not None:
                 self.parents.tell()
             if self.server is not None:
-                moving.tell(
-                    self._role.moving() if isinstance(self._role, Site) else (), self.server.sending()
-                )
+                fills = self._role.moving() if isinstance(self._role, Site) else ()
+                moving.tell(fills, *self.server.sending(BODIES))
             if isinstance(self._role, Site):
                 self._instruments.gauge(FILLS).set(self._role.filling)
                 for each in self._role.fills.unkept.take():

@@ -31,20 +31,20 @@ class MovingTold:
         self._at = 0.0
         self._quiet = False
 
-    def tell(self, fills: Sequence[MovingFill], bodies: Sequence[MovingBody]) -> None:
-        """Say what moves now. Where nothing does that is said once."""
+    def tell(self, fills: Sequence[MovingFill], bodies: Sequence[MovingBody], sending: int) -> None:
+        """Say what moves now: `bodies` are the longest of those that it is `sending`, `BODIES` at most. Where nothing
+        moves that is said once."""
         quiet = not fills and not bodies
         if quiet and self._quiet:
             return
         self._quiet = quiet
         now = self._clock()
         shown = sorted(fills, key=lambda each: -each.whole_readers - each.range_readers)[:FILLS]
-        slow = sorted(bodies, key=lambda each: -each.seconds)[:BODIES]
         told = {
             "at": now,
             "fills": [asdict(each) | {"rate": self._rate(each, now)} for each in shown],
-            "bodies": [asdict(each) for each in slow],
-            "count": [len(fills), len(bodies)],
+            "bodies": [asdict(each) for each in bodies],
+            "count": [len(fills), sending],
         }
         self._before, self._at = {each.digest: each.fetched for each in fills}, now
         self._note.write(json.dumps(told))

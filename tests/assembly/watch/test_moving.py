@@ -28,11 +28,11 @@ class Node:
 def test_a_blob_that_two_processes_bring_is_one_line() -> None:
     node = Node()
     one, other = node.processes
-    one.tell([FILL], [BODY])
+    one.tell([FILL], [BODY], 1)
     node.now += 2
-    one.tell([replace(FILL, fetched=600)], [])
-    other.tell([], [])
-    other.tell([replace(FILL, held=600, sources=("q",), places=("r/b",), whole_readers=0)], [BODY])
+    one.tell([replace(FILL, fetched=600)], [], 0)
+    other.tell([], [], 0)
+    other.tell([replace(FILL, held=600, sources=("q",), places=("r/b",), whole_readers=0)], [BODY], 1)
     told = node.moving()
     assert told["fills"] == [
         {
@@ -67,9 +67,9 @@ def test_a_blob_that_two_processes_bring_is_one_line() -> None:
 def test_what_ended_and_who_died_are_told_of_no_more() -> None:
     node = Node()
     one, other = node.processes
-    one.tell([FILL], [])
-    other.tell([replace(FILL, digest="sha256:bb")], [])
-    one.tell([], [])
+    one.tell([FILL], [], 0)
+    other.tell([replace(FILL, digest="sha256:bb")], [], 0)
+    one.tell([], [], 0)
     assert [each["digest"] for each in node.moving()["fills"]] == ["sha256:bb"]  # type: ignore[attr-defined]
     node.now += STALE
     assert node.moving() == {"fills": [], "readers": [], "fills_in_all": 0, "readers_in_all": 0}
@@ -81,7 +81,7 @@ def test_as_many_as_there_may_be_fit_whatever_they_are_called() -> None:
     body = replace(BODY, place=f"{long}/{long}", subject=long, digest=fill.digest)
     node = Node()
     fills = [replace(fill, digest=f"{fill.digest[:-4]}{i:04}", range_readers=i) for i in range(2 * FILLS)]
-    node.processes[0].tell(fills, [replace(body, seconds=float(i)) for i in range(2 * BODIES)])
+    node.processes[0].tell(fills, [replace(body, seconds=float(i)) for i in range(BODIES)], 2 * BODIES)
     told = node.moving()
     assert len(told["fills"]) == FILLS  # type: ignore[arg-type]
     assert len(told["readers"]) == BODIES  # type: ignore[arg-type]
