@@ -22,7 +22,7 @@ async def churn(node: Ruled, draw: Draw, share: float) -> None:
     tree = node.tree
     for name in NAMES:
         if draw.is_so(share):
-            await tree.push(f"p/{name}", draw.content(node.signer))
+            await tree.push(f"p/{name}", draw.content(None))
         if not draw.is_so(share):
             continue
         async with tree.client.get(f"{tree.origin.url}/v2/p/{name}/tags/list") as answer:
@@ -35,7 +35,7 @@ async def churn(node: Ruled, draw: Draw, share: float) -> None:
 async def past(node: Ruled, draw: Draw) -> None:
     """What came before: some runs, and changes of origin and rules between."""
     for name in NAMES:
-        await node.tree.push(f"p/{name}", draw.content(node.signer))
+        await node.tree.push(f"p/{name}", draw.content(None))
     draw.write_rules(node.rules)
     await node.run()
     for _ in range(draw.randint(1, 2)):

@@ -92,7 +92,7 @@ class Draw(random.Random):
             ("note", 0.1, ["why"]),
         ]
 
-    def content(self, signer: Cosign) -> Content:
+    def content(self, signer: Cosign | None) -> Content:
         """What is pushed to one repository: images that share layers, some signed, labelled, or of a kind of their own;
         an index."""
         content = Content()
@@ -105,6 +105,6 @@ class Draw(random.Random):
             made.append(content.image(str(self.random()), tag, layers=layers, labels=labels))
         if self.is_so(0.6):
             content.index(dict(zip(PLATFORMS, made[:2], strict=True)), "multi")
-        if self.is_so(0.2):
+        if signer is not None and self.is_so(0.2):
             signer.tag(content, made[0])
         return content
