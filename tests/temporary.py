@@ -7,8 +7,13 @@ it goes with the folder when the run ends, however that ends.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
 
 ROOT = "PYTEST_DEBUG_TEMPROOT"
 """Where pytest keeps the folders of the last runs, to be looked at: not in ours."""
@@ -34,3 +39,21 @@ def begin() -> subprocess.Popen[bytes]:
         cwd="/",
         start_new_session=True,
     )
+
+
+@contextmanager
+def short_folder() -> Iterator[Path]:
+    """A folder of this run whose path is short: names of sockets have at most 108 characters, podman's run roots 50."""
+    folder = next(filter(_is_made, (Path(tempfile.gettempdir(), str(number)) for number in count())))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_made(folder: Path) -> bool:
+    try:
+        folder.mkdir(0o700)
+    except FileExistsError:
+        return False
+    return True

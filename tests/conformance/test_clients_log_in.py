@@ -14,7 +14,6 @@ from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Thread
 
 import bcrypt
@@ -30,6 +29,7 @@ from tests.clients.logins import Client, Done, Skopeo
 from tests.clients.nodes import Node
 from tests.clients.scripts import run
 from tests.eventually import eventually_here
+from tests.temporary import short_folder
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
@@ -136,7 +136,7 @@ def place(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
             },
         }
         node = stack.enter_context(nodes.origin(folder / "origin", access=access, workers=2))
-        short = Path(stack.enter_context(TemporaryDirectory(prefix="rm.")))  # names of sockets are short
+        short = stack.enter_context(short_folder())
         make_content(folder / "content")
         place = Place(node, short, folder / "content", ci, k8s)
         seed = place.client(Skopeo, stack, "seed")

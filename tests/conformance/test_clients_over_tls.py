@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import bcrypt
 import pytest
@@ -19,6 +18,7 @@ from tests.clients.logins import Client, Helm, Oras, Skopeo
 from tests.clients.nodes import Node
 from tests.conformance.test_clients_log_in import helm, is_refused, make_content, passes
 from tests.eventually import eventually_here
+from tests.temporary import short_folder
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
@@ -84,7 +84,7 @@ def sealed(clients: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     listen = {"tls": {name: str(file) for name, file in tls.items()}}
     with ExitStack() as stack:
         node = stack.enter_context(nodes.origin(folder / "origin", access=access, listen=listen))
-        short = Path(stack.enter_context(TemporaryDirectory(prefix="rm.")))  # names of sockets are short
+        short = stack.enter_context(short_folder())
         make_content(folder / "content")
         sealed = Sealed(
             node,
@@ -110,7 +110,7 @@ def distrusts(client: Client) -> bool:
 @pytest.mark.parametrize("kind", [kind for kind in CLIENTS if kind is not Docker], ids=lambda kind: kind.name)
 def test_a_login_over_tls(kind: type[Client], sealed: Sealed) -> None:
     with ExitStack() as stack:
-        distrustful = sealed.client(kind, sealed.others, stack, f"{kind.name}-distrustful")
+        distrustful = sealed.client(kind, sealed.others, stack, f"{kind.name}-2")
         eventually_here(partial(distrusts, distrustful), "words about the certificate")
 
         client = sealed.client(kind, sealed.believing, stack)
@@ -125,7 +125,7 @@ def test_a_login_over_tls(kind: type[Client], sealed: Sealed) -> None:
 @pytest.mark.parametrize("kind", CERTIFIED, ids=lambda kind: kind.name)
 def test_a_certificate_is_a_login(kind: type[Client], sealed: Sealed) -> None:
     with ExitStack() as stack:
-        client = sealed.client(kind, sealed.showing, stack, f"{kind.name}-certified")
+        client = sealed.client(kind, sealed.showing, stack, f"{kind.name}-3")
         brought = f"brought/{kind.name}/app"
         passes(client.push(brought))
         passes(client.pull(brought))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +13,7 @@ from registry_mesh.cli.main import main
 from tests.clients import nodes
 from tests.clients.nodes import Node
 from tests.clients.scripts import run
+from tests.temporary import short_folder
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
@@ -69,7 +69,7 @@ def test_skopeo_copies_through_the_site(configured: Path, tmp_path: Path) -> Non
 
 
 def test_podman_pulls_through_the_site(configured: Path) -> None:
-    with TemporaryDirectory(prefix="rm.") as short:  # podman refuses a run root of more than 50 characters
+    with short_folder() as short:
         run(
             "podman", "--root", f"{short}/root", "--runroot", f"{short}/run", "--storage-driver", "vfs",
             "pull", "-q", f"{NAMED}/team/app:1", CONTAINERS_REGISTRIES_CONF=configured,

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urljoin
@@ -18,6 +17,7 @@ from tests.clients import nodes
 from tests.clients.nodes import Node
 from tests.clients.scripts import run
 from tests.clients.wire import Wire, table
+from tests.temporary import short_folder
 
 pytestmark = [pytest.mark.client, pytest.mark.slow]
 
@@ -177,8 +177,8 @@ def put(url: str, data: bytes, kind: str, method: str = "PUT") -> dict[str, str]
 @pytest.fixture
 def short() -> Iterator[Path]:
     """A folder with a short name: podman refuses a run root of more than 50 characters."""
-    with TemporaryDirectory(prefix="rm.") as folder:
-        yield Path(folder)
+    with short_folder() as folder:
+        yield folder
 
 
 @pytest.mark.parametrize("tool", ["podman", "buildah"])
