@@ -8,7 +8,7 @@ from typing import Final
 from registry_mesh.access.issuers import KeyUnknown, issuer_of
 from registry_mesh.access.passwords import Passwords
 from registry_mesh.access.tokens import TokenInvalid, Tokens, last_mark
-from registry_mesh.auth.basic import Login, parse_basic, parse_bearer
+from registry_mesh.auth.basic import TOKEN_USER, Login, parse_basic, parse_bearer
 from registry_mesh.auth.book import Book
 from registry_mesh.auth.certified import SUBJECT as NODE
 from registry_mesh.auth.certified import name_of
@@ -18,8 +18,6 @@ from registry_mesh.auth.revoked import mark
 from registry_mesh.auth.robots import SUBJECT, Robot, digest, robot_of
 from registry_mesh.oci.refusals import Unauthorized
 
-TOKEN_USER: Final = "token"  # noqa: S105 - a user's name
-"""Logs in with an issuer's token for a password."""
 _NOBODY: Final = Robot("", digest(""), 0.0)
 WRONG: Final = "the user name or the password is wrong"
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass, field
+from typing import Final
 
-LONGEST = 16 << 10
+LONGEST: Final = 16 << 10
 """Characters of a field that is looked at."""
+TOKEN_USER: Final = "token"  # noqa: S105 - a user's name
+"""Logs in with a token for a password."""
 
 
 @dataclass(frozen=True, slots=True)

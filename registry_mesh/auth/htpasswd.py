@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from registry_mesh.auth.basic import TOKEN_USER
 from registry_mesh.auth.subjects import is_user
 
 _BCRYPT: Final = re.compile(r"\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}")
@@ -56,6 +57,8 @@ def _fault(user: str, hashed: str, known: dict[str, str]) -> tuple[str, str] | N
         return "no user name", "a line is NAME:HASH; a name is of A-Z a-z 0-9 . _ @ + -"
     if user in known:
         return f"{user} stands twice", "keep one"
+    if user == TOKEN_USER:
+        return f"nobody can log in as {user}: who does shows a token", "give this person another name"
     what = _bcrypt_fault(hashed) if hashed.startswith("$2") else _argon2_fault(hashed)
     return (f"the hash of {user} {what[0]}", what[1]) if what is not None else None
 

@@ -258,7 +258,7 @@ def selection(
     patterns: list[Pattern] = []
     for i, text in enumerate(texts):
         try:
-            pattern = Pattern.parse(text, Subject.REPOSITORY)
+            pattern = Pattern.parse(text, Subject.REPOSITORY, demands_one=True)
         except PatternFault as fault:
             document.report((*at, i) if isinstance(document.find(*at), list) else at, str(fault))
             continue

@@ -101,14 +101,18 @@ class Pattern:
         return self.text
 
     @classmethod
-    def parse(cls, text: str, subject: Subject, edition: int = 1) -> Pattern:
-        """`edition` is the number of the language. `PatternFault` says what is wrong with `text`."""
+    def parse(
+        cls, text: str, subject: Subject, edition: int = 1, *, demands_one: bool | None = None
+    ) -> Pattern:
+        """`edition` is the number of the language. `PatternFault` says what is wrong with `text`; that it can match no
+        name is wrong where `demands_one` says so, from the second edition on by default."""
         body = text.removeprefix("!")
         negative = body is not text and body != text
         body = body.strip() if negative else body
         try:
             read = _both(body, subject) if edition > 1 else _pattern(body, subject)
-            if edition > 1 and not negative:
+            demands = edition > 1 if demands_one is None else demands_one
+            if demands and not negative:
                 _demand_one(read, subject)
             return replace(read, text=text, negative=negative)
         except (TooLarge, _Nothing) as fault:

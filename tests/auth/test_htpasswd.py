@@ -37,6 +37,7 @@ def test_users_and_their_hashes() -> None:
         (f"anonymous:{HASH}", "no user name"),
         (f"everybody:{HASH}", "no user name"),
         (f"users:{HASH}", "no user name"),
+        (f"token:{HASH}", "nobody can log in as token: who does shows a token"),
         (f"al ice:{HASH}", "no user name"),
     ],
 )

@@ -97,6 +97,14 @@ def test_alpine_is_library_alpine_on_docker_hub(tmp_path: Path) -> None:
             "only excludes, so it is about nothing",
         ),
         ("policies: [{name: a, repos: '[', subjects: bob, allow: pull}]", "2:29: policies[0].repos"),
+        (
+            "policies: [{name: a, repos: a/../b, subjects: bob, deny: pull}]",
+            "2:29: policies[0].repos: 'a/../b' can match no repository",
+        ),
+        (
+            "policies: [{name: a, repos: ['**', '*..*'], subjects: bob, deny: pull}]",
+            "2:36: policies[0].repos[1]: '*..*' can match no repository",
+        ),
         ("policies: [{name: a, repos: x, subjects: bob, allow: write}]", "2:54: policies[0].allow"),
         ("policies: [{name: a, repos: x, subjects: bob, alow: pull}]", "alow"),
         ("groups: {'@x': [bob]}", "@x can be no group's name"),
