@@ -174,7 +174,7 @@ RELEASED = Digest("sha256", "c9709ce6fd5b67b59b4a28758cf14d3f411803c4b89b6068b1f
 @pytest.mark.parametrize(
     ("identity", "path", "why"),
     [
-        (RELEASER, (), "is a statement of 'https://docs.pypi.org/attestations/publish/v1', which signs nothing"),
+        (RELEASER, (), "/attestations/publish/v1', which signs nothing"),
         ("https://github.com/cern/**", (), "is by https://github.com/trailofbits/pypi-attestation-models/"),
         (RELEASER, MADE, "DSSE: invalid signature"),
         (RELEASER, ("dsseEnvelope", "payload"), "DSSE: invalid signature"),
