@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,12 @@ OUTWARD: Final = ({"registry": CLOUD}, {"registry": CLOUD, "name": "t/{base}", "
 
 Written = dict[str, Any]
 """A rule as its file says it."""
+
+
+def seed_by(variable: str, usual: int) -> str:
+    """The seed that an environment variable says: a number, `fresh` for one by chance, else the usual one."""
+    said = os.environ.get(variable) or str(usual)
+    return str(random.SystemRandom().randrange(1 << 32)) if said == "fresh" else said
 
 
 class Draw(random.Random):
