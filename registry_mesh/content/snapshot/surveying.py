@@ -63,13 +63,12 @@ class Surveying:
         self._signatures = Signatures(asking, ours.signers, ours.unusable)
         self._explorer = Explorer(ours.blobs, asking)
         self._renames = ours.own is not None or any(rule.to for rule in rules)
-        self._followed = Followed(ours.records, asking, clock())
+        now = clock()  # one for all: what is found away at it and goes at once goes by it
+        self._followed = Followed(ours.records, asking, now)
         targets = RuleTargets(ours.repositories, ours.outward, ours.records, records.made)
-        self.removing = Removing(rules, targets, ours.records, clock())
+        self.removing = Removing(rules, targets, ours.records, now)
         """What is to be deleted."""
-        self.made = MadeFollowing(
-            rules, sources, records.made, targets, ours.records, self._followed, clock()
-        )
+        self.made = MadeFollowing(rules, sources, records.made, targets, ours.records, self._followed, now)
         """What becomes of tags of other names."""
 
     async def places(self, listing: Listing, due: Rules) -> list[Place]:
@@ -99,7 +98,7 @@ class Surveying:
             if self._renames:
                 await self._look_renamed(place, source, target, rules)
                 return
-            found = await self._survey(place, source, target, rules)
+            found = await self._survey(place, source, target, rules, self._clock())
             if not found.faults.get(""):
                 self.made.listed(place, found.listed, found.whole)
         except NameUnknown:
@@ -141,10 +140,11 @@ class Surveying:
         self.made.listed(place, frozenset(page.tags), not page.note)
         wanted: dict[Tag, tuple[str, ...]] = {}
         last = Findings(listed=frozenset(page.tags), whole=not page.note)
+        now = self._clock()  # one for all destinations: a value is seen once
         for to in several:
             try:
                 renamed = self._target(to)
-                found = await self._survey(place, source, renamed, tuple(to.rules), page, to)
+                found = await self._survey(place, source, renamed, tuple(to.rules), now, page, to)
                 to.take(found.by)
             except (Failure, Refusal) as fault:
                 if not to.is_outward or isinstance(fault, StoreBroken):
@@ -182,6 +182,7 @@ class Surveying:
         source: Repository,
         target: KeptRepository,
         rules: tuple[Rule, ...],
+        now: float,
         page: TagPage | None = None,
         to: Destination | None = None,
     ) -> Findings:
@@ -194,7 +195,7 @@ class Surveying:
             await self._records.remembered.of(place),
             self._explorer,
             self._asking,
-            self._clock(),
+            now,
             self._referrers_every,
             self._signatures,
             self._records.released.of(place),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,28 @@ async def test_without_delete_it_stays() -> None:
     await at(replica, 1)
     assert (await at(replica, 100)).deleted == 0
     assert set(await digests(replica, "base/a")) == {"t0", "t1", "t2"}
+
+
+@pytest.mark.parametrize("to", ["", ', to: "base/{base}"'], ids=["own name", "other name"])
+async def test_what_goes_at_once_goes_with_the_first_run_though_time_passes_in_it(to: str) -> None:
+    replica = await filled(f'repos: "lib/*", tags: "*", delete: 0s{to}')
+    replica.clock = count(replica.now, 0.001).__next__
+    drop(replica, "t0", name="lib/a")
+    outcome = await replica.run()
+    assert (outcome.complete, outcome.deleted) == (True, 1), outcome.notes
+
+
+async def test_tags_that_come_together_are_equally_new_though_one_comes_under_more_names() -> None:
+    keep = 'repos: "lib/*", tags: "*", to: ["{repo}", "base/{base}"], keep: {newest: 1, by: seen}, delete: 0s'
+    more = 'repos: "lib/*", tags: b, to: "zoo/{base}"'
+    replica = replica_of(keep, more, more=ALL)
+    replica.clock = count(replica.now, 0.001).__next__
+    for tag in ("a", "b"):
+        replica.source["lib/a"].image(tag, tag)
+    await replica.run()
+    first = set(await digests(replica, "base/a"))
+    outcome = await replica.run()
+    assert (outcome.deleted, set(await digests(replica, "base/a"))) == (0, first), outcome.notes
 
 
 async def test_what_another_source_makes_too_stays() -> None:
