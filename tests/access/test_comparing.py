@@ -26,9 +26,16 @@ SILENT = (sys.executable, "-c", "import sys; sys.stdin.read()")
 
 def children() -> list[int]:
     """The processes that this one has begun and that still run these programs."""
-    lists = Path("/proc/self/task").glob("*/children")
-    pids = [int(pid) for each in lists for pid in each.read_text().split()]
-    return [pid for pid in pids if b"hashes.py" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = [int(pid) for each in Path("/proc/self/task").glob("*/children") for pid in said(each).split()]
+    return [pid for pid in pids if b"hashes.py" in said(Path(f"/proc/{pid}/cmdline"))]
+
+
+def said(file: Path) -> bytes:
+    """What a file of /proc says: nothing where its process or thread ended a moment ago."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def dies_first(folder: Path, how: str = "read line") -> Sequence[str]:
