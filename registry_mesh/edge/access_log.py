@@ -18,6 +18,8 @@ from registry_mesh.tasks.threads import in_thread
 log: Final = logging.getLogger(__name__)
 
 _FLUSH: Final = 1.0
+_REST: Final = 0.1
+"""Seconds from what was written at once to what is next: lines that come thick share a thread's turn."""
 _PLENTY: Final = 16_384
 """Lines that are written before the second is over."""
 _TOGETHER: Final = 1024
@@ -33,15 +35,16 @@ def _counted(lost: int) -> str:
 
 
 class AccessLog:
-    """`path` is a file to append to, `-` for standard output, None for no log. `at_once`: lines do not wait until the
-    second is over. `lost` makes the line that says how many were dropped. While the disk takes nothing, nobody waits:
-    lines are held, up to a bound, and the node's log says so."""
+    """`path` is a file to append to, `-` for standard output, None for no log. `at_once`: a line does
+    not wait until the second is over, but for `_REST` where others were written just before. `lost` makes the line
+    that says how many were dropped. While the disk takes nothing, nobody waits: lines are held, up to a bound, and the
+    node's log says so."""
 
     def __init__(
         self, path: str | None, at_once: bool = False, lost: Callable[[int], str] = _counted
     ) -> None:
         self._path = path
-        self._plenty_of = 1 if at_once else _PLENTY
+        self._plenty_of, self._rest = (1, _REST) if at_once else (_PLENTY, 0.0)
         self._lost = lost
         self._blocks: deque[memoryview] = deque()
         """What is to be written before all else; whole lines each."""
@@ -135,6 +138,7 @@ class AccessLog:
                 self._gather()
             if self._blocks:
                 await in_thread(self._write)
+                await asyncio.sleep(self._rest)
 
     def _gather(self) -> None:
         """Have all lines written next."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +17,7 @@ import pytest
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.telemetry import audit
 from tests.eventually import eventually
+from tests.simulators.played import played
 
 MOST = 100_000
 
@@ -34,6 +37,24 @@ async def test_lines_kept_quickly_are_written_and_bounded(tmp_path: Path) -> Non
     *lines, last = file.read_text().splitlines()
     assert lines == ["one", *map(str, range(MOST))]
     assert json.loads(last)["dropped"] == 8
+
+
+@played
+async def test_lines_that_come_thick_share_a_turn(tmp_path: Path) -> None:
+    """The first is written at once. A thread's turn for each of a storm's logins would keep hits waiting."""
+    file = tmp_path / "audit.log"
+    log = AccessLog(str(file), at_once=True)
+    log.open()
+    log.add("0\n")
+    await written(file, ["0"])
+    for number in range(1, 5):
+        log.add(f"{number}\n")
+        await asyncio.sleep(0.02)
+        time.sleep(0.01)  # in which a thread could write it
+    assert lines(file) == ["0"]
+    await asyncio.sleep(0.1)
+    await written(file, ["0", "1", "2", "3", "4"])
+    await log.close()
 
 
 @pytest.fixture
@@ -103,6 +124,12 @@ async def test_a_line_that_is_cut_short_comes_whole_again(tmp_path: Path) -> Non
         await eventually(lambda: file.stat().st_size == 1 << 20, "as much as there is room for")
     await eventually(lambda: lines(file)[1:] == ["first", "seco", "second"], "the rest")
     await log.close()
+
+
+async def written(file: Path, wanted: list[str]) -> None:
+    """No time passes meanwhile, where it is played."""
+    while lines(file) != wanted:
+        await asyncio.sleep(0)
 
 
 def mend(name: Path) -> None:
