@@ -44,21 +44,17 @@ class PlannedBytes:
         here = self._here.get(at, ())
         return any(key(digest) not in here for digest in blobs or ())
 
-    def weighed(self, steps: Iterable[Step], plan: Plan) -> list[Step]:
-        """With what is new of each: an object counts once, at the first step that needs it; at one that pushes it out
-        once for coming here, and once for going there. `plan` is told of what is not known."""
-        found = []
-        for step in steps:
-            blobs = self._wanted.get(_of(step.source, step.to))
+    def weigh(self, steps: list[Step], plan: Plan) -> None:
+        """Each gets, in its place, what is new of it: an object counts once, at the first step that needs it; at one
+        that pushes it out once for coming here, and once for going there. `plan` is told of what is not known."""
+        for number, step in enumerate(steps):
             if step.do == "delete":
-                found.append(step)
-            elif blobs is not None:
-                found.append(step.bringing(self._new(step, blobs)))
-            else:
-                if step.size is None:
-                    plan.unknown.append((step.source, "size"))
-                found.append(step.bringing(step.size))
-        return found
+                continue
+            blobs = self._wanted.get(_of(step.source, step.to))
+            if blobs is None and step.size is None:
+                plan.unknown.append((step.source, "size"))
+            new = step.size if blobs is None else self._new(step, blobs)
+            steps[number] = step.bringing(new)
 
     def _new(self, step: Step, blobs: Blobs) -> int:
         """Bytes that a step moves, of blobs that no step before it moved."""

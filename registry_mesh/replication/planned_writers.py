@@ -37,9 +37,10 @@ class Writers:
         self._by.setdefault(writer.step.to, []).append(writer)
 
     def steps(self, plan: Plan, weights: PlannedBytes) -> Iterator[Step]:
-        """One a tag that is not there: the same digest is one copy; of different ones the higher priority writes, of
-        equal ones none. `plan` is told of conflicts."""
-        for to, several in self._by.items():
+        """Hands over what it gathered, one a tag that is not there: the same digest is one copy; of different ones the
+        higher priority writes, of equal ones none. `plan` is told of conflicts."""
+        while self._by:
+            to, several = self._by.popitem()
             several.sort(key=lambda each: each.step)
             first = _first(several)
             if len({each.step.digest for each in several}) > 1:
@@ -52,9 +53,8 @@ class Writers:
             for other in several[1:]:
                 weights.share(step, other.step)
             if step.was != step.digest or any(each.fills for each in several):
-                yield replace(
-                    step, rules=tuple(sorted({name for each in several for name in each.step.rules}))
-                )
+                names = tuple(sorted({name for each in several for name in each.step.rules}))
+                yield step if names == step.rules else replace(step, rules=names)
 
 
 def _first(several: list[Writer]) -> list[Writer]:

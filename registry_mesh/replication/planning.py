@@ -71,7 +71,7 @@ class _Planning:
         self._going.of_made()
         plan.steps += self._writers.steps(plan, self._weights)
         plan.steps.sort(key=_place_of)
-        plan.steps = self._weights.weighed(plan.steps, plan)
+        self._weights.weigh(plan.steps, plan)
         plan.waiting, plan.refused = _waiting_once(plan.waiting), _refused_once(plan.refused)
         plan.unknown = sorted(set(plan.unknown))
         plan.conflicts.sort()
