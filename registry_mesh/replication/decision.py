@@ -17,7 +17,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication import sentences
 from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import NONE, Companions, variants
-from registry_mesh.replication.keep import kept
+from registry_mesh.replication.keep import Staying, kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
 from registry_mesh.replication.target import Source, Target
 from registry_mesh.replication.terms import Data, Priority
@@ -126,14 +126,25 @@ class Place:
         return f"{self.registry}/{self.repository}{named(tag)}"
 
 
+def staying(of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float) -> Staying:
+    """Of rules that take a repository and its whole listing: what stays, wherever it goes."""
+    whole = {r.name: [tag for tag in tags if _selects(r, tag)] for r in of if r.keep is not None}
+    return {rule.name: _stay(rule, whole.get(rule.name, []), tags, now) for rule in of}
+
+
 def decide(
-    place: Place, rules: Rules, of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float
+    place: Place,
+    rules: Rules,
+    of: Iterable[Rule],
+    tags: Mapping[Tag, TagFacts],
+    now: float,
+    stay: Staying | None = None,
 ) -> dict[Tag, Decision]:
     """One decision for each of `tags` that some rule selects. `of` are those of `rules` that take the repository here;
-    `tags` is the whole listing: what `keep` keeps depends on it."""
+    `tags` is the whole listing, for what `keep` keeps depends on it, unless `stay` tells that."""
     of = tuple(of)
     selected = {rule.name: [tag for tag in tags if _selects(rule, tag)] for rule in of}
-    stay = {rule.name: _stay(rule, selected[rule.name], tags, now) for rule in of}
+    stay = stay or {rule.name: _stay(rule, selected[rule.name], tags, now) for rule in of}
     by_tag: dict[Tag, list[Rule]] = {}
     for rule in of:
         for tag in selected[rule.name]:
@@ -166,7 +177,7 @@ def _decide(
     by: list[Rule],
     tag: Tag,
     facts: TagFacts,
-    stay: Mapping[str, frozenset[Tag] | None],
+    stay: Staying,
     now: float,
 ) -> Decision | None:
     """None where what it is, or its labels, are none that a rule selects."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Decision, Place, Verdict, named, targets
+from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, named, targets
 from registry_mesh.replication.rules import Rule
-from registry_mesh.replication.wanted import is_companion
+from registry_mesh.replication.wanted import is_companion, selecting
 
 Unnamed = tuple[Tag, Rule, str]
 """A tag that a rule gives no legal name, and why."""
@@ -29,6 +29,14 @@ class Destination:
     rules: list[Rule] = field(default_factory=list)
     names: dict[Tag, dict[Tag, list[Rule]]] | None = None
     """By tag what it becomes, and the rules that say so; None: each keeps its name."""
+    also: frozenset[Tag] = frozenset()
+    """Companions that go along under their own names, though its rules give them other names or none."""
+
+    def decided_of(self, listed: Mapping[Tag, TagFacts]) -> Mapping[Tag, TagFacts]:
+        """Those of a whole listing that may come here."""
+        if self.names is None:
+            return listed
+        return {tag: listed[tag] for tag in (*self.names, *(self.also - self.names.keys()))}
 
     def of(self, tag: Tag, taken: Collection[Rule] | None = None) -> Sequence[Tag]:
         """What a tag becomes, of those of its rules that take it (`taken`; None: of all). A companion that gets no name
@@ -54,9 +62,7 @@ class Destination:
         return f"{self.registry}/{self.repository}{named(name)}"
 
     def add(self, tag: Tag, name: Tag, rule: Rule) -> None:
-        """`rule` gives `tag` this name."""
-        if rule not in self.rules:
-            self.rules.append(rule)
+        """`rule`, one of its rules, gives `tag` this name."""
         names = self.names = self.names if self.names is not None else {}
         names.setdefault(tag, {}).setdefault(name, []).append(rule)
 
@@ -74,11 +80,11 @@ def destinations(
         home = place.registry if own is None else own
         return [Destination(home, place.repository, rules=list(rules))] if rules else [], []
     found: dict[tuple[RegistryName, RepositoryName, bool], Destination] = {}
+    made_by: dict[tuple[RegistryName, RepositoryName, bool], dict[str, Rule]] = {}
     unnamed: list[Unnamed] = []
-    for tag in tags:
-        for rule in rules:
-            if tag not in rule.tags:
-                continue
+    selected = selecting(rules, tags)
+    for tag, by in selected.items():
+        for rule in by:
             several, faults = targets(place, Decision(tag, (rule,), Verdict.TAKE), own)
             unnamed += [(tag, rule, fault) for fault in faults]
             for to in several:
@@ -86,4 +92,18 @@ def destinations(
                 if key not in found:
                     found[key] = Destination(*key)
                 found[key].add(tag, to.tag, rule)
+                made_by.setdefault(key, {})[rule.name] = rule
+    also = _also(selected)
+    for key, destination in found.items():
+        destination.rules = list(made_by[key].values())
+        destination.also = frozenset().union(*(also.get(name, ()) for name in made_by[key]))
     return list(found.values()), unnamed
+
+
+def _also(selected: Mapping[Tag, Iterable[Rule]]) -> dict[str, list[Tag]]:
+    """By rule the companions that it selects."""
+    found: dict[str, list[Tag]] = {}
+    for tag, by in selected.items():
+        for rule in by if is_companion(tag) else ():
+            found.setdefault(rule.name, []).append(tag)
+    return found

@@ -10,6 +10,9 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.replication.pattern import Pattern, Read
 from registry_mesh.replication.version import Version
 
+Staying = Mapping[str, frozenset[Tag] | None]
+"""By rule the tags that its `keep` keeps; None: all."""
+
 
 class By(enum.Enum):
     """What newest means."""

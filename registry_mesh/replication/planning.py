@@ -9,9 +9,10 @@ from typing import Final
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, Tag
-from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide
+from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide, staying
 from registry_mesh.replication.destinations import Destination, destinations
 from registry_mesh.replication.index import RuleIndex
+from registry_mesh.replication.keep import Staying
 from registry_mesh.replication.listing import Beside, HeldPlaces, Recorded
 from registry_mesh.replication.made import MadeTargets
 from registry_mesh.replication.plan import Plan, Refused, Step, Waiting
@@ -92,18 +93,23 @@ class _Planning:
         several, unnamed = destinations(place, of, recorded.tags, self._node.own)
         self._plan.refused += [Refused(place.ref(tag), (rule.name,), why) for tag, rule, why in unnamed]
         followed: dict[Tag, Decision] = {}
+        stay = None
+        if any(to.names is not None for to in several) and any(rule.keep for rule in of):
+            stay = staying(of, _facts(recorded.tags, held, None, several[0]), self._now)
         for to in several:
-            decided = self._destination(recorded, held, to)
+            decided = self._destination(recorded, held, to, stay)
             if (to.registry, to.repository, to.is_outward) == (place.registry, place.repository, False):
                 followed = {tag: each for tag, each in decided.items() if _keeps_name(to, each)}
         if held is not None and of:
             self._going.of_source(recorded, held, followed)
 
-    def _destination(self, recorded: Recorded, held: Recorded | None, to: Destination) -> dict[Tag, Decision]:
+    def _destination(
+        self, recorded: Recorded, held: Recorded | None, to: Destination, stay: Staying | None
+    ) -> dict[Tag, Decision]:
         """What becomes of the tags there; as each is decided."""
         there = self._held.get((to.registry, to.repository))
-        facts = _facts(recorded, held, there, to)
-        decided = decide(recorded.place, self._rules, to.rules, facts, self._now)
+        facts = _facts(to.decided_of(recorded.tags), held, there, to)
+        decided = decide(recorded.place, self._rules, to.rules, facts, self._now, stay)
         decided = {tag: decision for tag, decision in decided.items() if to.of(tag)}
         for tag, decision in decided.items():
             self._tag(recorded, there, to, decision, facts[tag])
@@ -214,15 +220,15 @@ def _is_guarded(step: Step) -> bool:
 
 
 def _facts(
-    recorded: Recorded, held: Recorded | None, there: Recorded | None, to: Destination
+    told: Mapping[Tag, TagFacts], held: Recorded | None, there: Recorded | None, to: Destination
 ) -> Mapping[Tag, TagFacts]:
-    """With what each stands for at the destination, and what is remembered of its value: of what is `held` under its
-    own name, or was seen."""
+    """What is told, with what each stands for at the destination, and what is remembered of its value: of what is
+    `held` under its own name, or was seen."""
     if held is None and there is None:
-        return recorded.tags
+        return told
     home, seen = (held.tags, held.seen) if held is not None else ({}, {})
     found = {}
-    for tag, facts in recorded.tags.items():
+    for tag, facts in told.items():
         standing = None if there is None else _standing(there, to.of(tag))
         found[tag] = _with(facts, seen.get(tag), home.get(tag), standing)
     return found
