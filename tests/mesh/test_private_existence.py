@@ -73,8 +73,11 @@ def pairs(tag: str) -> Iterator[Pair]:
 
 
 def alike(said: str) -> str:
-    """Without what the request itself said, and how long a parent has been down."""
-    words = r"sha256:[0-9a-f]{64}|team/(app|none)|public/\d+|manifests/\w+|down for .*|\bttl=\d+"
+    """Without what the request itself said, and why a parent does not answer: whether it was asked just now, or is
+    known to be down, goes by the clock."""
+    words = (
+        r"sha256:[0-9a-f]{64}|team/(app|none)|public/\d+|manifests/\w+|(?<=127\.0\.0\.1:)\d+: .*|\bttl=\d+"
+    )
     return re.sub(words, "", said)
 
 
@@ -101,7 +104,11 @@ class Asking:
             pair.method, url, headers=fields, data=pair.body or None, allow_redirects=False
         ) as answer:
             said = (await answer.read()).decode("latin-1")
-            shown = [(name, alike(value)) for name, value in answer.headers.items() if name not in CHANGING]
+            shown = [
+                (name, "seconds" if name == "Retry-After" else alike(value))
+                for name, value in answer.headers.items()
+                if name not in CHANGING
+            ]
             return answer.status, tuple(sorted(shown)), alike(told(said))
 
     async def compare(self, state: str, tier: Tier, tag: str, callers: Mapping[str, str | None]) -> None:
