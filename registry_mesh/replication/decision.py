@@ -126,9 +126,12 @@ class Place:
         return f"{self.registry}/{self.repository}{named(tag)}"
 
 
-def staying(of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float) -> Staying:
-    """Of rules that take a repository and its whole listing: what stays, wherever it goes."""
-    whole = {r.name: [tag for tag in tags if _selects(r, tag)] for r in of if r.keep is not None}
+def staying(
+    place: Place, rules: Rules, of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float
+) -> Staying:
+    """What of a whole listing each of the rules keeps, wherever it goes; what is denied counts for nothing."""
+    counts = [t for t in tags if not rules.denying(place.registry, place.repository, t, tags[t].digest)]
+    whole = {r.name: [tag for tag in counts if _selects(r, tag)] for r in of if r.keep is not None}
     return {rule.name: _stay(rule, whole.get(rule.name, []), tags, now) for rule in of}
 
 
@@ -143,11 +146,10 @@ def decide(
     """One decision for each of `tags` that some rule selects. `of` are those of `rules` that take the repository here;
     `tags` is the whole listing, for what `keep` keeps depends on it, unless `stay` tells that."""
     of = tuple(of)
-    selected = {rule.name: [tag for tag in tags if _selects(rule, tag)] for rule in of}
-    stay = stay or {rule.name: _stay(rule, selected[rule.name], tags, now) for rule in of}
+    stay = stay or staying(place, rules, of, tags, now)
     by_tag: dict[Tag, list[Rule]] = {}
     for rule in of:
-        for tag in selected[rule.name]:
+        for tag in (each for each in tags if _selects(rule, each)):
             by_tag.setdefault(tag, []).append(rule)
     decided = {tag: _decide(place, rules, by, tag, tags[tag], stay, now) for tag, by in by_tag.items()}
     return {tag: decision for tag, decision in decided.items() if decision is not None}

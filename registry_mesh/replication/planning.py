@@ -95,7 +95,8 @@ class _Planning:
         followed: dict[Tag, Decision] = {}
         stay = None
         if any(to.names is not None for to in several) and any(rule.keep for rule in of):
-            stay = staying(of, _facts(recorded.tags, held, None, several[0]), self._now)
+            facts = _facts(recorded.tags, held, None, several[0])
+            stay = staying(place, self._rules, of, facts, self._now)
         for to in several:
             decided = self._destination(recorded, held, to, stay)
             if (to.registry, to.repository, to.is_outward) == (place.registry, place.repository, False):

@@ -84,7 +84,8 @@ class Survey:
             found.faults[""] = fault
             return found
         taken, dropped = self._begin(page, rules, of)
-        self._taken = taken = taken if any(map(_by_time, of)) else self._of_ours(taken)
+        counts = any(map(_by_time, of)) or _denies_digests(rules)
+        self._taken = taken = taken if counts else self._of_ours(taken)
         roots = await self._roots(taken)
         facts = await self._facts.of(page.tags, roots, taken)
         found.remembered = self._facts.remembered
@@ -142,6 +143,8 @@ class Survey:
         found.selecting = {rule.name for by in taken.values() for rule in by}
         if not any(each.keep for each in of) or any(_by_time(each) for each in of):
             return taken, {}
+        if _denies_digests(rules):
+            return taken, {}  # what is denied counts for nothing, and only its digest tells
         known = self._decide(rules, of, dict.fromkeys(page.tags, TagFacts()))
         dropped = {tag: d for tag, d in known.items() if d.verdict is Verdict.PAST}
         return {tag: by for tag, by in taken.items() if tag not in dropped}, dropped
@@ -323,3 +326,8 @@ def _takes(decided: Mapping[Tag, Decision], roots: Mapping[Tag, Descriptor]) -> 
 def _by_time(rule: Rule) -> bool:
     """Whether what it keeps cannot be told by names alone."""
     return rule.keep is not None and (rule.keep.by is By.SEEN or rule.keep.or_younger is not None)
+
+
+def _denies_digests(rules: Rules) -> bool:
+    """Whether what is denied, so that it counts for nothing that is kept, cannot be told by names alone."""
+    return any(each.digest is not None for each in rules.deny)

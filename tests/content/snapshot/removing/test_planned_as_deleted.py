@@ -96,3 +96,16 @@ async def test_a_tag_that_a_rule_wants_under_its_own_name_too_stays(tmp_path: Pa
     for days in (1, 3):
         assert await deletes(replica, tmp_path, days) == []
     assert set(await digests(replica)) == {"v1"}
+
+
+@pytest.mark.parametrize("by", ["tag", "digest"])
+async def test_what_is_denied_is_none_of_the_newest_that_are_kept(by: str, tmp_path: Path) -> None:
+    rule = 'repos: a, tags: "semver: *", keep: 1, delete: 0s'
+    replica = replica_of(rule, more=ALL)
+    good = replica.source["a"].image("good", "1.0.0")
+    await replica.run()
+    bad = replica.source["a"].image("bad", "2.0.0")
+    what = {"tag": "tags: 2.0.0", "digest": f'digest: "{bad.digest}"'}[by]
+    replica.rules = replica_of(rule, more=f"{ALL}deny: [{{from: {HOST}, repos: a, {what}}}]\n").rules
+    assert await deletes(replica, tmp_path, 1) == []
+    assert await digests(replica, "a") == {"1.0.0": good.digest}
