@@ -44,7 +44,8 @@ def plan(
 ) -> Plan:
     """What `node`, which holds `held` and what is `beside` that, would do at `now` of what `listing` shows. `digest` is
     that of the rules."""
-    return _Planning(rules, held, now, node, digest, beside or Beside()).of(listing)
+    mine = tuple(rule for rule in rules if not node.name or rule.is_for(node.name, node.groups))
+    return _Planning(replace(rules, rules=mine), held, now, node, digest, beside or Beside()).of(listing)
 
 
 class _Planning:

@@ -160,6 +160,20 @@ def test_what_a_vanished_rule_held_stays_held() -> None:
     assert [(step.do, step.to) for step in found.steps] == [("delete", f"{HOST}/night:n2")]
 
 
+@pytest.mark.parametrize("node, goes", [("here", False), ("elsewhere", True)])
+def test_a_rule_of_other_nodes_alone_lets_nothing_go_here(node: str, goes: bool) -> None:
+    rules = rules_of("""
+defaults: {delete: {unselected: never}}
+rules:
+  - {name: r, from: h.example, repos: a, tags: x, nodes: elsewhere, delete: 0s}
+""")
+    held = recorded(
+        "h.example/b", {"t": TagFacts(AA, here=0.0)}, held={Tag("t"): Held(("r",), unselected=0.0)}
+    )
+    steps = planned(rules, [], [held], DAY, name=node).steps
+    assert [step.do for step in steps] == (["delete"] if goes else [])
+
+
 def test_what_is_past_its_newest_goes_after_its_grace() -> None:
     rules = rules_of(
         f'guard: 100%\nrules: [{{name: n, from: {HOST}, repos: a, tags: "semver: *", keep: 1, delete: 1d}}]'
