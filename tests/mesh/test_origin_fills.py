@@ -159,12 +159,15 @@ async def test_what_its_source_lost_goes_where_rules_say_so_and_nothing_that_was
             url = f"{filled.outside.origin.url}/v2/app/manifests/{tag}"
             async with filled.outside.client.delete(url) as answer:
                 assert answer.status == 202
-        outcomes = [await filled.run(config)]
         said = ["replicate", str(filled.folder / "origin.yaml"), "--plan", "--format", "json"]
-        plan = json.loads((await in_thread(CliRunner().invoke, main, said)).output)
-        assert [(each["do"], each["to"]) for each in plan["steps"]] == [("delete", "own.example/app:gone")]
-        outcomes.append(await filled.run(config))
-        assert ([each.troubles for each in outcomes], sum(each.deleted for each in outcomes)) == ([(), ()], 1)
+        plans = [json.loads((await in_thread(CliRunner().invoke, main, said)).output)]
+        outcome = await filled.run(config)
+        assert (outcome.troubles, outcome.deleted) == ((), 1)
+        plans.append(json.loads((await in_thread(CliRunner().invoke, main, said)).output))
+        steps = [[(each["do"], each["to"]) for each in plan["steps"]] for plan in plans]
+        assert steps == [[("delete", "own.example/app:gone")], []], (
+            "what is remembered takes nothing from what is held"
+        )
         found = {tag: await filled.digest(own.url, "app", tag) for tag in content.tags}
     assert [tag for tag, digest in found.items() if digest is None] == ["gone"]
     assert found["taken"] == str(pushed.digest)

@@ -118,16 +118,20 @@ async def held_by_origin(config: Config, storage: Storage, own: RegistryName) ->
     repositories = open_repositories(config, storage)
     recorder = Recorder(time.time(), Signatures(Asking(1)), storage.blobs)
     made = await _made(storage)
+    remembering, told_of = Remembering(storage.records, time.time()), set[Place]()
     async for name in repositories.names():
         kept = repositories.repository(own, name)
         tags = (await kept.tags.tags(EVERY)).tags
         found = await recorder.record(kept, tags, dict.fromkeys(tags, ()))
         brought = {tag: found[tag] for tag in tags if await _is_brought(repositories, name, tag)}
-        await tell_made(storage.records, made, Place(own, name), brought)
-        yield {"registry": own, "repository": name, "listed_at": time.time(), "tags": found}
+        place = Place(own, name)
+        await tell_made(storage.records, made, place, brought)
+        line: Line = {"registry": own, "repository": name, "listed_at": time.time(), "tags": found}
+        yield line | await remembering.of(place)
+        told_of.add(place)
     async for line in pushed_lines(storage.records, made, recorder):
         yield line
-    async for line in Remembering(storage.records, time.time()).lines(()):
+    async for line in remembering.lines(told_of):
         yield line
     async for line in beside_lines(storage.records, storage.blobs, recorder.told, time.time()):
         yield line
