@@ -136,12 +136,13 @@ class Comparing:
 
 def _begun(program: Sequence[str]) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """The process, and our end of what it reads and writes. By hand: a loop that ends while it begins a process of its
-    own may wait for it for ever (asyncio of Python 3.11). OSError."""
+    own may wait for it for ever (asyncio of Python 3.11). A group of its own, and no session: the kernel shares the
+    processor out among sessions first, whatever is nice within one (sched(7), autogroup). OSError."""
     ours, theirs = socket.socketpair()
     try:
         with theirs:
             end = theirs.fileno()
-            return subprocess.Popen(program, stdin=end, stdout=end, start_new_session=True), ours
+            return subprocess.Popen(program, stdin=end, stdout=end, process_group=0), ours
     except OSError:
         ours.close()
         raise
