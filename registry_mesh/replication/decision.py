@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import reduce
+from functools import partial, reduce
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
@@ -19,7 +19,6 @@ from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import NONE, Companions, variants
 from registry_mesh.replication.keep import Staying, kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
-from registry_mesh.replication.target import Source, Target
 from registry_mesh.replication.terms import Data, Priority
 from registry_mesh.replication.wanted import is_companion
 from registry_mesh.replication.weight import Weight
@@ -130,8 +129,10 @@ def staying(
     place: Place, rules: Rules, of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float
 ) -> Staying:
     """What of a whole listing each of the rules keeps, wherever it goes; what is denied counts for nothing."""
-    counts = [t for t in tags if not rules.denying(place.registry, place.repository, t, tags[t].digest)]
-    whole = {r.name: [tag for tag in counts if _selects(r, tag)] for r in of if r.keep is not None}
+    keeping = [rule for rule in of if rule.keep is not None]
+    denying = partial(rules.denying, place.registry, place.repository)
+    counts = [tag for tag, facts in tags.items() if not denying(tag, facts.digest)] if keeping else []
+    whole = {rule.name: [tag for tag in counts if _selects(rule, tag)] for rule in keeping}
     return {rule.name: _stay(rule, whole.get(rule.name, []), tags, now) for rule in of}
 
 
@@ -300,51 +301,3 @@ def _until(rules: tuple[Rule, ...], facts: TagFacts, now: float) -> float | None
         return None
     until = (facts.since if facts.since is not None else now) + age
     return until if until > now else None
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A tag that another becomes, under `rule`, of those that say so (`by`) the one of the highest priority;
-    `is_outward`: at a registry that is pushed to."""
-
-    registry: RegistryName
-    repository: RepositoryName
-    tag: Tag
-    is_outward: bool
-    rule: Rule = field(compare=False)
-    by: tuple[Rule, ...] = field(compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.registry}/{self.repository}{named(self.tag)}"
-
-
-def targets(
-    place: Place, decision: Decision, own: RegistryName | None = None
-) -> tuple[list[Named], list[str]]:
-    """Where a tag goes under each of its rules, and what cannot be named. `own`: the registry of a node that keeps all
-    under one of its own; else a name without a registry is one of the source's."""
-    found: dict[Named, Named] = {}
-    faults = []
-    home = place.registry if own is None else own
-    for rule in decision.rules:
-        for target in rule.to or (Target(),):
-            try:
-                name, tag = target.of(_source(place, rule, decision.tag))
-            except ValueError as fault:
-                faults.append(f"{place.ref(decision.tag)}: {fault}")
-                continue
-            named = Named(target.registry or home, name, tag, target.registry is not None, rule, (rule,))
-            found[named] = named if named not in found else _also(found[named], rule)
-    return list(found.values()), faults
-
-
-def _also(named: Named, rule: Rule) -> Named:
-    """It, under one more rule."""
-    first = rule if rule.priority.rank > named.rule.priority.rank else named.rule
-    return replace(named, rule=first, by=(*named.by, rule))
-
-
-def _source(place: Place, rule: Rule, tag: Tag) -> Source:
-    reads = (each.reads(tag) for each in rule.tags.patterns if not each.negative)
-    version = next((read.text for read in reads if read is not None), None)
-    return Source(place.registry, place.repository, tag, version)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, named, targets
+from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, named
+from registry_mesh.replication.naming import targets
 from registry_mesh.replication.rules import Rule
 from registry_mesh.replication.wanted import is_companion, selecting
 

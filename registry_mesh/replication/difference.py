@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from registry_mesh.oci.reference import Tag
-from registry_mesh.replication.decision import Decision, Place, Verdict, decide, targets
+from registry_mesh.replication.decision import Decision, Place, Verdict, decide
 from registry_mesh.replication.destinations import destinations
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.index import RuleIndex
 from registry_mesh.replication.listing import Recorded
+from registry_mesh.replication.naming import targets
 from registry_mesh.replication.rules import Rule, Rules
 
 _BEST_FIRST: Final = (Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE, Verdict.PAST, Verdict.DENY)

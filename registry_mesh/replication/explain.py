@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Decision, Place, Verdict, targets
+from registry_mesh.replication.decision import Decision, Place, Verdict
+from registry_mesh.replication.naming import targets
 from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Rule, Rules, Selection
 from registry_mesh.replication.sentences import size

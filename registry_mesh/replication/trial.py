@@ -17,7 +17,8 @@ from registry_mesh.oci.reference import (
     parse_tag,
 )
 from registry_mesh.oci.refusals import NameInvalid
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, decide, targets
+from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, decide
+from registry_mesh.replication.naming import targets
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.terms import Trial
 
