@@ -86,7 +86,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
     repositories = ReplicaRepositories(storage.records, storage.blobs, time.time)
     remembered = RememberedTags(storage.records)
     made = await _made(storage)
-    remembering, told_of = Remembering(storage.records, time.time()), set[Place]()
+    remembering = Remembering(storage.records, time.time())
     recorder = Recorder(time.time(), Signatures(Asking(1)), storage.blobs)
     for registry in map(RegistryName, registries):
         async for name in repositories.repositories(registry):
@@ -104,12 +104,7 @@ async def held(storage: Storage, registries: Iterable[str]) -> AsyncIterator[Lin
             await tell_made(storage.records, made, place, found)
             line: Line = {"registry": registry, "repository": name, "listed_at": time.time(), "tags": found}
             yield line | await remembering.of(place)
-            told_of.add(place)
-    async for line in pushed_lines(storage.records, made, recorder):
-        yield line
-    async for line in remembering.lines(told_of):
-        yield line
-    async for line in beside_lines(storage.records, storage.blobs, recorder.told, time.time()):
+    async for line in _elsewhere(storage, made, recorder, remembering):
         yield line
 
 
@@ -118,7 +113,7 @@ async def held_by_origin(config: Config, storage: Storage, own: RegistryName) ->
     repositories = open_repositories(config, storage)
     recorder = Recorder(time.time(), Signatures(Asking(1)), storage.blobs)
     made = await _made(storage)
-    remembering, told_of = Remembering(storage.records, time.time()), set[Place]()
+    remembering = Remembering(storage.records, time.time())
     async for name in repositories.names():
         kept = repositories.repository(own, name)
         tags = (await kept.tags.tags(EVERY)).tags
@@ -128,10 +123,18 @@ async def held_by_origin(config: Config, storage: Storage, own: RegistryName) ->
         await tell_made(storage.records, made, place, brought)
         line: Line = {"registry": own, "repository": name, "listed_at": time.time(), "tags": found}
         yield line | await remembering.of(place)
-        told_of.add(place)
+    async for line in _elsewhere(storage, made, recorder, remembering):
+        yield line
+
+
+async def _elsewhere(
+    storage: Storage, made: MadeTags, recorder: Recorder, remembering: Remembering
+) -> AsyncIterator[Line]:
+    """What is known besides what is held: tags at other registries, sources of which nothing is held, what no tag
+    needs."""
     async for line in pushed_lines(storage.records, made, recorder):
         yield line
-    async for line in remembering.lines(told_of):
+    async for line in remembering.rest():
         yield line
     async for line in beside_lines(storage.records, storage.blobs, recorder.told, time.time()):
         yield line

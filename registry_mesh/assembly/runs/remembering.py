@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from registry_mesh.content.snapshot.records.released import Release, Releases
@@ -24,9 +24,11 @@ class Remembering:
         self._remembered = RememberedTags(records)
         self._releases = Releases(records)
         self._is_loaded = False
+        self._told = set[Place]()
 
     async def of(self, place: Place) -> Line:
         """What a line says of a repository's tags besides what is held: the values that its source showed last."""
+        self._told.add(place)
         if not self._is_loaded:
             await self._releases.load()
             self._is_loaded = True
@@ -38,10 +40,11 @@ class Remembering:
             else {}
         )
 
-    async def lines(self, without: Collection[Place]) -> AsyncIterator[Line]:
-        """A line for each repository of which anything is remembered, but for some."""
+    async def rest(self) -> AsyncIterator[Line]:
+        """A line for each repository of which anything is remembered and no line has said it: one of its own would
+        take the place of the line that says what is held."""
         async for place in self._remembered.places():
-            if place not in without:
+            if place not in self._told:
                 line: Line = {"registry": place.registry, "repository": place.repository}
                 yield line | {"listed_at": self._now, "tags": {}} | await self.of(place)
 

@@ -43,7 +43,7 @@ async def planned(replica: Replica, folder: Path) -> Plan:
     records = replica.blobs.records
     made = MadeTags(records)
     await made.load()
-    remembering, told_of = Remembering(replica.blobs.records, replica.now), set[Place]()
+    remembering = Remembering(replica.blobs.records, replica.now)
     async for name in replica.repositories.real.repositories(HOST):
         kept = replica.held(name)
         tags = (await kept.tags.tags(EVERY)).tags
@@ -52,9 +52,8 @@ async def planned(replica: Replica, folder: Path) -> Plan:
         await _remember(replica, place, line["tags"])
         await tell_made(replica.blobs.records, made, place, line["tags"])
         here.append(line | await remembering.of(place))
-        told_of.add(place)
     here += [line async for line in pushed_lines(replica.blobs.records, made, recorder)]
-    here += [line async for line in remembering.lines(told_of)]
+    here += [line async for line in remembering.rest()]
     here += [line async for line in beside_lines(records, replica.blobs, recorder.told, replica.now)]
     beside = Beside()
     held = {(each.place.registry, each.place.repository): each for each in _read(folder, here, beside)}
