@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 import pytest_asyncio
 
 from registry_mesh.oci.digest import Digest
-from tests.clients import nodes
+from tests.clients import nodes, registries
+from tests.simulators.cloud import Cloud, cloud_of
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
 from tests.simulators.pauses import patient_client
@@ -97,3 +99,17 @@ async def site_behind_link(folder: Path) -> AsyncIterator[SiteBehindLink]:
 async def behind_link(tmp_path: Path) -> AsyncIterator[SiteBehindLink]:
     async with site_behind_link(tmp_path) as world:
         yield world
+
+
+@pytest.fixture(scope="module")
+def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Docker's registry, which rules push to. It deletes nothing."""
+    with registries.docker_registry(tmp_path_factory.mktemp("cloud") / "registry") as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def cloud(there: str) -> AsyncIterator[Cloud]:
+    """A gateway before it."""
+    async with cloud_of(there) as made:
+        yield made

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,29 +15,16 @@ from registry_mesh.cli.main import main
 from registry_mesh.content.snapshot.finding.jobs import Widths
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
-from tests.clients import registries
 from tests.content.snapshot.finding.test_verify import TEAM
 from tests.content.snapshot.planning import planned, size
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
-from tests.simulators.cloud import CHUNK, CLOUD, Cloud, cloud_of
+from tests.simulators.cloud import CHUNK, CLOUD, Cloud
 from tests.simulators.gateway import Ill, Pass
 from tests.simulators.guarded import basic
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import replica_tree
 
 ONE_BY_ONE = Widths(streams=1, records=1)
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registries.docker_registry(tmp_path_factory.mktemp("cloud") / "registry") as url:
-        yield url
-
-
-@pytest.fixture
-async def cloud(there: str) -> AsyncIterator[Cloud]:
-    async with cloud_of(there) as made:
-        yield made
 
 
 async def test_an_image_goes_out_with_all_it_stands_for_and_nothing_goes_twice(

@@ -7,7 +7,6 @@ come.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,25 +20,13 @@ from registry_mesh.upstream.login.logins import FixedLogin, Logins
 from registry_mesh.upstream.pushes.upload import CHUNK as CHUNK_OF_ITS_OWN
 from tests.clients import registries
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
-from tests.simulators.cloud import CHUNK, Cloud, cloud_of
+from tests.simulators.cloud import CHUNK, Cloud
 from tests.simulators.clouds import Amazon, Google, Harbor, Quay, limited
 from tests.simulators.gateway import Ill, Pass, well
 from tests.simulators.images import random_bytes
 from tests.simulators.replica import Replica
 
 CHUNKS = 4
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registries.docker_registry(tmp_path_factory.mktemp("cloud") / "registry") as url:
-        yield url
-
-
-@pytest.fixture
-async def cloud(there: str) -> AsyncIterator[Cloud]:
-    async with cloud_of(there) as made:
-        yield made
 
 
 class Pushed:

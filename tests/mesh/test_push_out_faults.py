@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +12,6 @@ from aiohttp import web
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.memory.records import MemoryRecords
-from tests.clients import registries
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
 from tests.simulators.cloud import CHUNK, CLOUD, Cloud, cloud_of
 from tests.simulators.gateway import Pass
@@ -21,12 +20,6 @@ from tests.simulators.replica import Replica
 
 CHUNKS = 6
 UPLOADS = "receipts/uploads/"
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registries.docker_registry(tmp_path_factory.mktemp("cloud") / "registry") as url:
-        yield url
 
 
 @dataclass

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from registry_mesh.cli.main import main
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.signature import headers, key_of
 from tests.assembly.runs.test_announced import KEY, event
-from tests.clients import registries
 from tests.eventually import eventually
 from tests.simulators.cloud import CLOUD, Cloud, cloud_of
 from tests.simulators.clouds import Amazon, Harbor
@@ -30,12 +29,6 @@ from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
 CHUNK = 8 << 20
-
-
-@pytest.fixture(scope="module")
-def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with registries.docker_registry(tmp_path_factory.mktemp("cloud") / "registry") as url:
-        yield url
 
 
 @dataclass

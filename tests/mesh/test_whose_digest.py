@@ -152,7 +152,10 @@ class World:
         """A pull of which a part has come; None where a process that has the file open still gave it all."""
         pulling = asyncio.ensure_future(self.ask(f"team/app|{OWN}", SHAPES[1]))
         await eventually(lambda: self.link.counts.body_bytes > MIB or pulling.done(), "some of it")
-        return pulling if self.link.counts.body_bytes else None
+        if self.link.counts.body_bytes:
+            return pulling
+        assert (await pulling)[:2] == (200, LAYER), "it was asked of nobody"
+        return None
 
     async def evicted(self, store: Path) -> None:
         """Pull other blobs until the layer is not on the disk. Whoever asked for it would be using it."""
