@@ -128,11 +128,15 @@ class Place:
 def staying(
     place: Place, rules: Rules, of: Iterable[Rule], tags: Mapping[Tag, TagFacts], now: float
 ) -> Staying:
-    """What of a whole listing each of the rules keeps, wherever it goes; what is denied counts for nothing."""
+    """What of a whole listing each of the rules keeps, wherever it goes. What is denied counts for nothing, nor does
+    what `types` or `labels` of the rule exclude, as far as that is known."""
     keeping = [rule for rule in of if rule.keep is not None]
     denying = partial(rules.denying, place.registry, place.repository)
     counts = [tag for tag, facts in tags.items() if not denying(tag, facts.digest)] if keeping else []
-    whole = {rule.name: [tag for tag in counts if _selects(rule, tag)] for rule in keeping}
+    whole = {
+        rule.name: [tag for tag in counts if _selects(rule, tag) and _is_of_kind(rule, tags[tag], [])]
+        for rule in keeping
+    }
     return {rule.name: _stay(rule, whole.get(rule.name, []), tags, now) for rule in of}
 
 

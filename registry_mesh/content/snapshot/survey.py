@@ -26,9 +26,9 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository, TagPage
 from registry_mesh.replication.companions import ALL, NONE, Companions
+from registry_mesh.replication.counting import counts_by_kind, needs_more_than_names
 from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide
 from registry_mesh.replication.decision import Place as DecidedPlace
-from registry_mesh.replication.keep import By
 from registry_mesh.replication.rules import Platforms, Rule, Rules
 from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import companions, is_companion, selecting
@@ -84,15 +84,15 @@ class Survey:
             found.faults[""] = fault
             return found
         taken, dropped = self._begin(page, rules, of)
-        counts = any(map(_by_time, of)) or _denies_digests(rules)
+        counts = needs_more_than_names(rules, of)
         self._taken = taken = taken if counts else self._of_ours(taken)
         roots = await self._roots(taken)
         facts = await self._facts.of(page.tags, roots, taken)
         found.remembered = self._facts.remembered
         found.waiting += self._facts.notes
-        first = self._decide(rules, of, facts)
-        facts |= (kinds := await self._kinds(first, facts, roots))
-        first = self._decide(rules, of, facts) if kinds else first
+        known = self._decide_all(rules, of, facts)
+        facts |= (kinds := await self._kinds(known, facts, roots))
+        first = self._decide(rules, of, facts) if kinds else self._of_ours(known)
         if any(rule.verify for rule in of):
             facts |= await self._facts.signed(facts, {tag: taken[tag] for tag in _takes(first, roots)})
             self._fail(self._facts.faults)
@@ -114,21 +114,23 @@ class Survey:
         return found
 
     async def _kinds(
-        self, first: Mapping[Tag, Decision], facts: Mapping[Tag, TagFacts], roots: Mapping[Tag, Descriptor]
+        self, known: Mapping[Tag, Decision], facts: Mapping[Tag, TagFacts], roots: Mapping[Tag, Descriptor]
     ) -> dict[Tag, TagFacts]:
         """Of which type tags are, and which labels they have, where a rule asks: what such a rule guards, and does not
-        take, it does not guard."""
-        asked = {
-            tag: decision
-            for tag, decision in first.items()
-            if decision.verdict in _FOLLOWED and tag in roots
-            if any(rule.types or rule.labels for rule in self._taken.get(tag, ()))
-        }
+        take, it does not guard; nor does it count among the newest that the rule keeps."""
+        asked = {t: d for t, d in known.items() if t in roots and self._is_asked(t, d)}
         looked = await self._facts.looked_into(facts, await self._look(roots, asked), self._taken)
         looked |= {tag: self._noted(tag, facts[tag]) for tag in self._complete}
         self._complete.clear()
         self._fail(self._facts.faults)
         return {tag: replace(facts[tag], type=each.type, labels=each.labels) for tag, each in looked.items()}
+
+    def _is_asked(self, tag: Tag, decision: Decision) -> bool:
+        by = self._taken.get(tag, ())
+        if any(map(counts_by_kind, by)):
+            return decision.verdict is not Verdict.DENY
+        is_followed = decision.verdict in _FOLLOWED and bool(self._is_ours(tag))
+        return is_followed and any(rule.types or rule.labels for rule in by)
 
     def _begin(
         self, page: TagPage, rules: Rules, of: Sequence[Rule]
@@ -141,10 +143,8 @@ class Survey:
         self._tags.listed = found.listed = frozenset(page.tags)
         taken = selecting(of, page.tags)
         found.selecting = {rule.name for by in taken.values() for rule in by}
-        if not any(each.keep for each in of) or any(_by_time(each) for each in of):
+        if not any(each.keep for each in of) or needs_more_than_names(rules, of):
             return taken, {}
-        if _denies_digests(rules):
-            return taken, {}  # what is denied counts for nothing, and only its digest tells
         known = self._decide(rules, of, dict.fromkeys(page.tags, TagFacts()))
         dropped = {tag: d for tag, d in known.items() if d.verdict is Verdict.PAST}
         return {tag: by for tag, by in taken.items() if tag not in dropped}, dropped
@@ -152,8 +152,14 @@ class Survey:
     def _decide(
         self, rules: Rules, of: Sequence[Rule], facts: Mapping[Tag, TagFacts]
     ) -> Mapping[Tag, Decision]:
+        return self._of_ours(self._decide_all(rules, of, facts))
+
+    def _decide_all(
+        self, rules: Rules, of: Sequence[Rule], facts: Mapping[Tag, TagFacts]
+    ) -> Mapping[Tag, Decision]:
+        """Those that only count for what is kept, too."""
         place = DecidedPlace(self.place.registry, self.place.repository)
-        return self._of_ours(decide(place, rules, of, facts, self._now))
+        return decide(place, rules, of, facts, self._now)
 
     def _of_ours(self, tags: Mapping[Tag, T]) -> Mapping[Tag, T]:
         """Those that are looked at, of all that count for what is kept."""
@@ -321,13 +327,3 @@ def _takes(decided: Mapping[Tag, Decision], roots: Mapping[Tag, Descriptor]) -> 
         for tag, decision in decided.items()
         if decision.verdict is Verdict.TAKE and tag in roots
     }
-
-
-def _by_time(rule: Rule) -> bool:
-    """Whether what it keeps cannot be told by names alone."""
-    return rule.keep is not None and (rule.keep.by is By.SEEN or rule.keep.or_younger is not None)
-
-
-def _denies_digests(rules: Rules) -> bool:
-    """Whether what is denied, so that it counts for nothing that is kept, cannot be told by names alone."""
-    return any(each.digest is not None for each in rules.deny)

@@ -126,7 +126,7 @@ async def test_types_choose_by_what_it_is() -> None:
     assert set(await digests(other)) == {"i"}
 
 
-def helm(replica: Replica) -> Manifest:
+def helm(replica: Replica, tag: str = "c") -> Manifest:
     content = replica.source["a"]
     config, layer = content.blob(b"{}"), content.blob(b"chart")
     kind = "application/vnd.cncf.helm"
@@ -137,7 +137,7 @@ def helm(replica: Replica) -> Manifest:
             "config": descriptor(f"{kind}.config.v1+json", config),
             "layers": [descriptor(f"{kind}.chart.content.v1.tar+gzip", layer)],
         },
-        "c",
+        tag,
     )
 
 
