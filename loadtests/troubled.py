@@ -23,12 +23,13 @@ SMALL: Final = 16 * KIB
 """Bytes of a numbered blob."""
 
 _REFERENCE: Final = re.compile(r"/manifests/(\S+)")
+_CONTENT: Final = re.compile(r"/(?:manifests|blobs)/([^\s?]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a parent answers: `SlowRegistry` says what the fields mean. `delay`: seconds until it does; `hung`: never,
-    not even a ping."""
+    not even a ping; `frank`: with 404 for what it does not have, where others send bytes that do not fit."""
 
     step: int = MIB
     pause: float = 0.0
@@ -39,6 +40,7 @@ class Manner:
     reset_pause: float = 0.0
     delay: float = 0.0
     hung: bool = False
+    frank: bool = False
 
 
 WELL: Final = Manner()
@@ -105,7 +107,9 @@ class _Registry(SlowRegistry):
     """Answers in a manner, and tells what it has seen."""
 
     def __init__(self, manner: Manner, blobs: Mapping[str, Any], manifests: Mapping[str, bytes]) -> None:
-        slow = {name: value for name, value in asdict(manner).items() if name not in ("delay", "hung")}
+        slow = {
+            name: value for name, value in asdict(manner).items() if name not in ("delay", "hung", "frank")
+        }
         super().__init__(data=bytes(SMALL), blobs=dict(blobs), **slow)
         self._manner = manner
         self._manifests = manifests
@@ -131,6 +135,9 @@ class _Registry(SlowRegistry):
         hangs = self._manner.hung or (self.drips_head and head.startswith("HEAD"))
         await asyncio.sleep(NEVER if hangs else self._manner.delay)
         named = _REFERENCE.search(head)
+        if self._manner.frank and not self._has(head):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return
         if named is None:
             await super().answer(head, writer)
             return
@@ -140,6 +147,11 @@ class _Registry(SlowRegistry):
         await self._send(writer, said.encode(), slowly=self.drips_head)
         if not head.startswith("HEAD"):
             await self._send(writer, body, slowly=True)
+
+    def _has(self, head: str) -> bool:
+        """Whether it is asked for what it has, or for no content at all."""
+        asked = _CONTENT.search(head)
+        return asked is None or asked[1] in self._manifests or asked[1] in self.blobs
 
 
 def _mapped(file: str) -> memoryview:

@@ -35,6 +35,9 @@ COME: Final = 2.0
 """Seconds in which the crowd comes, one after the other: 200 at once are a burst of work, whatever they ask for."""
 PATIENCE: Final = 20.0
 """Seconds for which one of the crowd waits."""
+REST: Final = 5.0
+"""Seconds until one of the crowd asks again at the soonest, where it is told nothing else: as long as it is told where
+a parent is away, so that each parent meets as many questions."""
 TURNS: Final = 4
 MET: Final = 1.0
 """Seconds after a site's start in which it has met its parents."""
@@ -68,9 +71,9 @@ def _ask_on(port: int, number: int, over: threading.Event, told: Told) -> None:
             client.request("GET", f"/v2/{REPOSITORY}/{kind}?ns={HUNG_REGISTRY}")
             answer = client.getresponse()
             answer.read()
-            status, pause = answer.status, float(answer.getheader("Retry-After") or 1)
+            status, pause = answer.status, float(answer.getheader("Retry-After") or REST)
         except (OSError, http.client.HTTPException):
-            status, pause = 0, 1.0
+            status, pause = 0, REST
         client.close()
         told.ends[status] += 1
         told.longest = max(told.longest, time.monotonic() - began)
@@ -177,12 +180,12 @@ def beside(bench: Bench) -> Outcome:
     at once in another that the parent is away.
 
     p99 at most 1.2 times that of the turns without the crowd before and after; nobody fails. Beside it a parent that
-    answers well: what the crowd's questions cost by themselves.
+    answers well, and has nothing of what the crowd asks for: what the crowd's questions cost by themselves.
     """
     outcome = Outcome()
     good = Troubled(bench.folder("good"), Manner(delay=DELAY), numbered=TURNS * COLD)
     manners = {
-        WELL: Manner(delay=DELAY),
+        WELL: Manner(delay=DELAY, frank=True),
         "answers nothing": HUNG,
         "answers pings": PINGS_ALONE,
         "sends a head and a byte": HEAD_ALONE,
