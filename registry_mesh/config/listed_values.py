@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from registry_mesh.replication.images import Image
+
 Said = Mapping[str, Any]  # Any: JSON as it came
 _LAST: Final = 253_402_300_799
 """The end of the year 9999: later times have no date."""
@@ -82,3 +84,20 @@ def as_labels(value: Said) -> Mapping[str, tuple[str, ...]] | None:
     return {
         name: (each,) if isinstance(each, str) else as_texts(labels, name) for name, each in labels.items()
     }
+
+
+def as_images(value: Said) -> tuple[Image, ...] | None:
+    """A list of images; None where it is not said."""
+    found = value.get("images")
+    if found is None:
+        return None
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise ValueError("images is a list of mappings")
+    return tuple(map(_image, found))
+
+
+def _image(value: Said) -> Image:
+    labels = as_mapping(value, "labels")
+    if not all(each is None or isinstance(each, str) for each in labels.values()):
+        raise ValueError("a label of an image is a text or null")
+    return Image(as_text(value, "platform") or "", as_text(value, "type") or "", labels)

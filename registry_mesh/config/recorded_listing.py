@@ -6,8 +6,9 @@
 A tag is its digest, or a mapping: `digest`, `since`, `here`, `moves`, `type`, `labels`, `signed_by`, `blobs` (digest to
 size), `platforms` (`os/architecture` to the digests of its blobs), `rules` (that wanted it), `gone`, `unselected`
 (since when), `held_until` (a time, or "forever"), `made_of` (REGISTRY/REPOSITORY and tag of each that it was made of),
-`partial` (true: rules left out some of it, and `blobs` are those that are here). Beside `tags`, what a node holds may
-have `seen`: by tag the value that its source showed last, with `digest`, `since`, `moves`, and `released` (true).
+`partial` (true: rules left out some of it, and `blobs` are those that are here), `images` (of each what is asked of it:
+`platform`, `type`, and `labels`, null for one that it lacks). Beside `tags`, what a node holds may have `seen`: by tag
+the value that its source showed last, with `digest`, `since`, `moves`, and `released` (true).
 A line `{"untagged": ["sha256:…"]}` names blobs that a node has and that none of its tags names, `{"deleted": {REGISTRY:
 NUMBER}}` says how many tags it deleted within 24 hours.
 Times are seconds since the epoch.
@@ -26,6 +27,7 @@ from registry_mesh.config.finding import ConfigInvalid, Finding, Mark
 from registry_mesh.config.listed_values import (
     as_count,
     as_flag,
+    as_images,
     as_labels,
     as_mapping,
     as_sizes,
@@ -174,6 +176,7 @@ def _facts(value: str | Mapping[str, Any]) -> TagFacts:
         here=as_time(value, "here"),
         released=as_flag(value, "released"),
         signatures=as_text(value, "signatures") or "",
+        images=as_images(value),
     )
 
 

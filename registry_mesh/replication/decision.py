@@ -17,6 +17,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication import sentences
 from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import NONE, Companions, variants
+from registry_mesh.replication.images import Image, type_of, values
 from registry_mesh.replication.keep import Staying, kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
 from registry_mesh.replication.terms import Data, Priority
@@ -51,10 +52,22 @@ class TagFacts:
     """Since when the tag is here."""
     released: bool = False
     """A person let this value through before its time."""
+    images: tuple[Image, ...] | None = None
+    """Where they are known, `type` and `labels` are theirs."""
 
     def size_for(self, platforms: Platforms) -> int | None:
         """The bytes of what `platforms` need of it."""
         return self.size if self.weight is None else sum(self.weight.of(platforms).values())
+
+    def type_for(self, platforms: Platforms) -> str | None:
+        """Of the first image that `platforms` take."""
+        return self.type if self.images is None else type_of(self.images, platforms)
+
+    def values_for(self, platforms: Platforms, label: str) -> tuple[str | None, ...] | None:
+        """The values that the images have which `platforms` take; None among them where one has none."""
+        if self.images is not None:
+            return values(self.images, platforms, label)
+        return None if self.labels is None else self.labels.get(label, ())
 
 
 class Verdict(enum.Enum):
@@ -209,7 +222,11 @@ def _decide(
         since = facts.since if facts.since is not None else now
         because = sentences.held_back(ref, facts.digest, since, until, facts.moves)
         return Decision(tag, taking, Verdict.WAIT, because, until)
-    refused = _unsigned(place, taking, tag, facts, unknown) or _too_large(ref, taking, names, facts, unknown)
+    refused = (
+        _unsigned(place, taking, tag, facts, unknown)
+        or _for_others(names, facts)
+        or _too_large(ref, taking, names, facts, unknown)
+    )
     if refused is not None:
         return Decision(tag, taking, Verdict.REFUSE, refused)
     return Decision(tag, tuple(names), Verdict.TAKE, unknown=tuple(unknown))
@@ -228,22 +245,24 @@ def _taking(
 
 
 def _is_of_kind(rule: Rule, facts: TagFacts, unknown: list[str]) -> bool:
+    """Whether the images that the rule's own platforms take are such as it selects; True where that is not known."""
     if rule.types:
-        if facts.type is None:
+        type = facts.type_for(rule.platforms)
+        if type is None:
             unknown.append("type")
-        elif not fits(rule.types, facts.type):
+        elif not fits(rule.types, type):
             return False
-    if rule.labels:
-        if facts.labels is None:
+    for name, glob in rule.labels:
+        found = facts.values_for(rule.platforms, name)
+        if found is None:
             unknown.append("labels")
-        else:
-            found = facts.labels
-            return all(_all_match(found.get(key, ()), glob) for key, glob in rule.labels)
+        elif not _all_match(found, glob):
+            return False
     return True
 
 
-def _all_match(values: tuple[str, ...], glob: str) -> bool:
-    return bool(values) and all(fnmatchcase(each, glob) for each in values)
+def _all_match(found: tuple[str | None, ...], glob: str) -> bool:
+    return bool(found) and all(each is not None and fnmatchcase(each, glob) for each in found)
 
 
 def _unpinned(rule: Rule, ref: str, tag: Tag, facts: TagFacts) -> str | None:
@@ -282,6 +301,14 @@ def _unsigned(
         if lacking:
             return f"{place.ref(tag)} has no {', '.join(lacking)}: not taken"
     return None
+
+
+def _for_others(rules: Iterable[Rule], facts: TagFacts) -> str | None:
+    """Why an index is not taken that has nothing for the platforms of `rules`; None where it has, or is not known."""
+    wanted = union(rule.platforms for rule in rules)
+    if wanted is None or facts.weight is None or not facts.weight.lacks_all(wanted):
+        return None
+    return sentences.nothing_for(map(str, wanted), facts.weight.platforms)
 
 
 def _too_large(

@@ -56,9 +56,21 @@ def _reason(rule: Rule, registry: RegistryName, repository: RepositoryName, tag:
         words.append(f"{dimension}: {steps[-1].why}")
         if not steps[-1].selected:
             return Reason(rule.name, False, tuple(words), steps=tuple(steps))
-    if rule.platforms is not None:
-        words.append("platforms: " + ", ".join(map(str, sorted(rule.platforms))))
+    words += _looked_into(rule)
     return Reason(rule.name, True, tuple(words), rule.note, tuple(steps))
+
+
+def _looked_into(rule: Rule) -> Iterator[str]:
+    """What names do not tell."""
+    platforms = "" if rule.platforms is None else ", ".join(map(str, sorted(rule.platforms)))
+    if platforms:
+        yield f"platforms: {platforms}"
+    each = f"image for {platforms}" if platforms else "image"
+    if rule.types:
+        yield f"types: the first {each} must be {', '.join(rule.types)}"
+    if rule.labels:
+        labels = " and ".join(f"{name}={glob}" for name, glob in rule.labels)
+        yield f"labels: each {each} must have {labels}"
 
 
 def guards(rules: Rules, place: Place, tag: Tag) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any, Final
 
 from registry_mesh.oci.digest import Digest
@@ -101,6 +102,18 @@ def union(several: Iterable[Platforms]) -> Platforms:
             return None
         wanted |= each
     return frozenset(wanted)
+
+
+@lru_cache(maxsize=4096)
+def takes_platform(platforms: Platforms, name: str) -> bool:
+    """Whether what is for the platform `name` (`OS/ARCHITECTURE[/VARIANT]`) is among `platforms`; what is for none (an
+    empty name) is for all."""
+    if platforms is None or not name:
+        return True
+    os, _, rest = name.partition("/")
+    architecture, _, variant = rest.partition("/")
+    stated = {"os": os, "architecture": architecture, "variant": variant}
+    return any(each.includes(stated) for each in platforms)
 
 
 _SPELLED: Final = {"most": "max", "companions": "with"}

@@ -39,6 +39,11 @@ def too_large(ref: str, found: int, most: int) -> str:
     return f"{ref} has {size(found)}, and {size(most)} are allowed: not taken"
 
 
+def nothing_for(wanted: Iterable[str], offered: Iterable[str]) -> str:
+    """Why an index is not taken that has no image for the platforms that are wanted."""
+    return f"nothing of it is for {', '.join(sorted(wanted))}; it has {', '.join(sorted(offered)) or 'none'}"
+
+
 def fixed(ref: str, held: Digest | None, digest: Digest | None) -> str:
     """Why a moved source is refused."""
     return f"{ref} is fixed: it stays at {held}, and its source says {digest}"

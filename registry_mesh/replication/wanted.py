@@ -75,7 +75,7 @@ def wanted(found: Mentions, platforms: Platforms) -> Wanted:
     belong = [
         each
         for each in found.named
-        if str(each.digest) in chosen and (_attested(each) or str(each.digest)) in chosen
+        if str(each.digest) in chosen and (attested(each) or str(each.digest)) in chosen
     ]
     here = {each.digest for each in belong}
     left = [each for each in found.named if each.digest not in here]
@@ -110,7 +110,7 @@ def is_stated(platform: Mapping[str, Any] | None) -> bool:
     )
 
 
-def _attested(child: Mention) -> str | None:
+def attested(child: Mention) -> str | None:
     """The digest of the child that this one attests."""
     found = child.annotations.get(_ATTESTS)
     return found if isinstance(found, str) else None
@@ -118,7 +118,15 @@ def _attested(child: Mention) -> str | None:
 
 def is_image(child: Mention) -> bool:
     """Whether a child of an index can be what somebody pulls it for: it attests no other."""
-    return _attested(child) is None and (not child.platform or is_stated(child.platform))
+    return attested(child) is None and (not child.platform or is_stated(child.platform))
+
+
+def platform_of(child: Mention) -> str:
+    """`OS/ARCHITECTURE[/VARIANT]` that a child of an index is for; empty: for all."""
+    stated = child.platform or {}
+    if not is_stated(stated):
+        return ""
+    return "/".join(str(stated[key]) for key in ("os", "architecture", "variant") if stated.get(key))
 
 
 _COMPANION: Final = re.compile(r"(sha256-[0-9a-f]{64}|sha512-[0-9a-f]{128})\.(?:sig|att|sbom)")

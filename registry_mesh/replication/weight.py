@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.rules import Platforms, takes_platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +19,12 @@ class Weight:
         """Those that `platforms` need; what is for no platform is for all."""
         if platforms is None or not self.platforms:
             return self.blobs
-        left = {
-            digest
-            for name, digests in self.platforms.items()
-            if not any(name == str(each) or name.startswith(f"{each}/") for each in platforms)
-            for digest in digests
-        }
-        kept = {
-            digest
-            for name, digests in self.platforms.items()
-            if any(name == str(each) or name.startswith(f"{each}/") for each in platforms)
-            for digest in digests
-        }
-        return {digest: size for digest, size in self.blobs.items() if digest in kept or digest not in left}
+        kept, left = set[str](), set[str]()
+        for name, digests in self.platforms.items():
+            (kept if takes_platform(platforms, name) else left).update(digests)
+        left -= kept
+        return {digest: size for digest, size in self.blobs.items() if digest not in left}
+
+    def lacks_all(self, platforms: Platforms) -> bool:
+        """Whether nothing of it is for `platforms`, though it is there for others."""
+        return bool(self.blobs) and not self.of(platforms)

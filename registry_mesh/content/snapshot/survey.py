@@ -7,31 +7,29 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from registry_mesh.content.snapshot.copying.copy_keys import TagCopy
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.explorer import Explorer
 from registry_mesh.content.snapshot.finding.graph import Graph
 from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.content.snapshot.found import Findings
+from registry_mesh.content.snapshot.image_looks import ImageLooks
 from registry_mesh.content.snapshot.records.receipts import Receipt
 from registry_mesh.content.snapshot.records.released import Release
 from registry_mesh.content.snapshot.records.remembered_tags import TagMemory
 from registry_mesh.content.snapshot.tag_facts import FactFinder
 from registry_mesh.content.snapshot.tag_looks import TagLooks, list_tags
+from registry_mesh.content.snapshot.taking import Taking
 from registry_mesh.oci.descriptor import Descriptor
-from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository, TagPage
-from registry_mesh.replication.companions import ALL, NONE, Companions
 from registry_mesh.replication.counting import counts_by_kind, needs_more_than_names
 from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide
 from registry_mesh.replication.decision import Place as DecidedPlace
-from registry_mesh.replication.rules import Platforms, Rule, Rules
-from registry_mesh.replication.terms import Data
-from registry_mesh.replication.wanted import companions, is_companion, selecting
+from registry_mesh.replication.rules import Rule, Rules
+from registry_mesh.replication.wanted import selecting
 
 T = TypeVar("T")
 _FOLLOWED: Final = frozenset({Verdict.TAKE, Verdict.WAIT, Verdict.REFUSE})
@@ -61,10 +59,8 @@ class Survey:
         self._source = source
         self._now = now
         self._tags = TagLooks(source, target, receipts, explorer, asking, now, referrers_every)
-        self._companions: Mapping[Digest, tuple[Tag, ...]] = {}
         self._complete: dict[Tag, Descriptor] = {}
         self._taken: Mapping[Tag, Sequence[Rule]] = {}
-        self._told: dict[Tag, TagFacts] = {}
         self.findings = Findings()
 
     @property
@@ -100,15 +96,14 @@ class Survey:
         first = {tag: decision for tag, decision in first.items() if tag not in found.faults}
         takes = _takes(first, roots)
         looked = await self._look(roots, takes)
-        self._told = await self._facts.looked_into(facts, looked, taken)
-        facts |= self._told | {tag: self._noted(tag, facts[tag]) for tag in self._complete}
-        self._fail(self._facts.faults)
-        looked = {tag: graph for tag, graph in looked.items() if tag not in found.faults}
+        facts |= {tag: replace(facts[tag], size=graph.size) for tag, graph in looked.items()}
+        receipts = self._tags.receipts
+        facts |= {tag: replace(facts[tag], size=receipts[tag].size) for tag in self._complete}
         decided = {tag: d for tag, d in self._decide(rules, of, facts).items() if tag in roots}
         looked = await self._look_again(roots, takes, decided, looked)
         found.past = {tag: d for tag, d in first.items() if d.verdict is Verdict.PAST} | dropped
         self._tell(decided)
-        await self._take(decided, looked)
+        await Taking(self._tags, found, self._now).take(decided, self._complete, looked, facts)
         unsure = {tag for tag in taken if tag not in decided and tag in found.faults}
         self._end(decided, unsure)
         return found
@@ -119,11 +114,10 @@ class Survey:
         """Of which type tags are, and which labels they have, where a rule asks: what such a rule guards, and does not
         take, it does not guard; nor does it count among the newest that the rule keeps."""
         asked = {t: d for t, d in known.items() if t in roots and self._is_asked(t, d)}
-        looked = await self._facts.looked_into(facts, await self._look(roots, asked), self._taken)
-        looked |= {tag: self._noted(tag, facts[tag]) for tag in self._complete}
-        self._complete.clear()
-        self._fail(self._facts.faults)
-        return {tag: replace(facts[tag], type=each.type, labels=each.labels) for tag, each in looked.items()}
+        looks = ImageLooks(self._tags)
+        found = await looks.of(asked, roots, self._taken)
+        self._fail(looks.faults)
+        return {tag: replace(facts[tag], images=images) for tag, images in found.items()}
 
     def _is_asked(self, tag: Tag, decision: Decision) -> bool:
         by = self._taken.get(tag, ())
@@ -139,7 +133,6 @@ class Survey:
         found = self.findings
         found.note = page.note and f"its list of tags {page.note}"
         found.whole = not page.note
-        self._companions = companions(page.tags)
         self._tags.listed = found.listed = frozenset(page.tags)
         taken = selecting(of, page.tags)
         found.selecting = {rule.name for by in taken.values() for rule in by}
@@ -223,11 +216,6 @@ class Survey:
             self.findings.faults[tag] = fault
             return None
 
-    def _noted(self, tag: Tag, facts: TagFacts) -> TagFacts:
-        """With what was found of a tag when it was brought."""
-        noted = self._tags.receipts[tag]
-        return replace(facts, size=noted.size, type=noted.type, labels=noted.labels)
-
     def _tell(self, decided: Mapping[Tag, Decision]) -> None:
         """What is not taken, and why."""
         for tag, decision in decided.items():
@@ -237,88 +225,10 @@ class Survey:
                 case Verdict.WAIT | Verdict.DENY:
                     self.findings.waiting.append(decision.because)
 
-    async def _take(self, decided: Mapping[Tag, Decision], looked: Mapping[Tag, Graph]) -> None:
-        """Tags with what they stand for, then the companions by tag of all that, and of these."""
-        found = self.findings
-        level: dict[Tag, Companions] = {}
-        for tag, decision in decided.items():
-            if decision.verdict is not Verdict.TAKE:
-                continue
-            found.by[tag] = tuple(rule.name for rule in decision.rules)
-            found.remembered[tag] = found.remembered[tag].taken(decision.rules, self._now)
-            if tag in self._complete:
-                found.wanted += 1
-                found.held += 1
-                found.made[tag] = self._complete[tag].digest
-                self._further(level, (self._complete[tag].digest,), decision.companions)
-            elif tag in looked:
-                found.wanted += 1
-                found.made[tag] = looked[tag].root.digest
-                self._copy(tag, looked[tag], decision.platforms, decision.data)
-                self._further(level, looked[tag].nodes, decision.companions)
-        seen = set(decided)
-        while level:
-            seen |= level.keys()
-            tags = tuple(level)
-            below = await asyncio.gather(*map(self._companion, tags))
-            following: dict[Tag, Companions] = {}
-            for tag, digests in zip(tags, below, strict=True):
-                self._further(following, digests, level[tag])
-            level = {tag: kinds for tag, kinds in following.items() if tag not in seen}
-
-    def _further(self, level: dict[Tag, Companions], digests: Iterable[Digest], kinds: Companions) -> None:
-        for digest in digests:
-            for tag in self._companions.get(digest, ()):
-                if kinds.takes_tag(tag):
-                    level[tag] = level.get(tag, NONE) | kinds
-
-    async def _companion(self, tag: Tag) -> Iterable[Digest]:
-        """Take a companion tag; gives what it stands for."""
-        self.findings.wanted += 1
-        try:
-            root = await self._tags.resolve(tag)
-            if root is None:
-                self.findings.wanted -= 1
-                self.findings.notes.append((tag, "was deleted since it was listed; what is held of it stays"))
-                return ()
-            if await self._tags.is_held(tag, Receipt.of(root, None, self._now)):
-                self.findings.held += 1
-                return (root.digest,)
-            graph = await self._tags.explore(root, None, ALL)
-        except (Failure, Refusal) as fault:
-            self.findings.faults[tag] = fault
-            return ()
-        self._copy(tag, graph, None)
-        return graph.nodes
-
-    def _copy(self, tag: Tag, graph: Graph, platforms: Platforms, data: Data = Data.FULL) -> None:
-        found = self.findings
-        found.lost.update(graph.lost)
-        found.notes += [(tag, note) for note in graph.notes]
-        receipt = Receipt.of(graph.root, platforms, self._now, data)
-        found.receipts[tag] = replace(receipt, size=graph.size, type=graph.type, labels=self._labels(tag))
-        wanted = graph if data is Data.FULL else graph.without_blobs()
-        found.copies[tag] = TagCopy(tag, wanted, platforms, data)
-
-    def _labels(self, tag: Tag) -> Mapping[str, tuple[str, ...]] | None:
-        """What is to be noted: of labels that it has not, too, that they were looked for."""
-        told = self._told[tag].labels if tag in self._told else None
-        asked = {name for rule in self._taken.get(tag, ()) for name, _ in rule.labels}
-        return None if told is None else {name: told.get(name, ()) for name in sorted(asked)}
-
     def _end(self, decided: Mapping[Tag, Decision], unsure: Collection[Tag]) -> None:
-        """Say which tags were seen, and order the copies."""
+        """Say which tags were seen."""
         kept = {tag for tag, d in decided.items() if d.verdict in _FOLLOWED}
         self.findings.seen = frozenset({*kept, *unsure, *self.findings.copies, *self._complete})
-        self._order()
-
-    def _order(self) -> None:
-        """A tag is switched after its companions, so that a reader of it can check its signature."""
-        copies = self.findings.copies
-        for tag, copy in copies.items():
-            if not is_companion(tag):
-                after = {t for digest in copy.graph.nodes for t in self._companions.get(digest, ())}
-                copies[tag] = replace(copy, after=frozenset(after & copies.keys()))
 
 
 def _takes(decided: Mapping[Tag, Decision], roots: Mapping[Tag, Descriptor]) -> dict[Tag, Decision]:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
-from registry_mesh.content.snapshot.finding.graph import Graph
-from registry_mesh.content.snapshot.finding.labels import is_config, labels, read_config
 from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.content.snapshot.records.released import Release
 from registry_mesh.content.snapshot.records.remembered_tags import TagMemory
@@ -102,36 +99,6 @@ class FactFinder:
             self.faults[tag] = fault
             return None
         return replace(facts, signed_by=signed.by, has=signed.has, signatures=signed.found)
-
-    async def looked_into(
-        self, facts: Mapping[Tag, TagFacts], graphs: Mapping[Tag, Graph], taken: Mapping[Tag, Sequence[Rule]]
-    ) -> dict[Tag, TagFacts]:
-        """What the graphs of tags say; `faults` where a label that a rule wants cannot be read. Labels that are known
-        stay: those of all platforms that any rule wants count."""
-        tags = tuple(graphs)
-        found = await asyncio.gather(
-            *(self._looked_into(tag, facts[tag], graphs[tag], taken[tag]) for tag in tags)
-        )
-        return {
-            tag: replace(facts[tag], size=graphs[tag].size, type=graphs[tag].type, labels=told)
-            for tag, told in zip(tags, found, strict=True)
-        }
-
-    async def _looked_into(
-        self, tag: Tag, facts: TagFacts, graph: Graph, by: Sequence[Rule]
-    ) -> Mapping[str, tuple[str, ...]] | None:
-        keys = [key for rule in by for key, _ in rule.labels]
-        if not keys or facts.labels is not None:
-            return facts.labels
-        configs = [blob for node in graph.main if node.is_image for blob in node.blobs if is_config(blob)]
-        try:
-            return await labels(graph.root.annotations, configs, keys, self._read)
-        except (Failure, Refusal) as fault:
-            self.faults[tag] = fault
-            return None
-
-    async def _read(self, config: Descriptor) -> bytes:
-        return await self._asking.ask(self._source.registry, partial(read_config, self._source, config))
 
 
 def _is_guarded(rule: Rule) -> bool:

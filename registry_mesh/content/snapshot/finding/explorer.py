@@ -31,7 +31,7 @@ from registry_mesh.ports.failures import Failure, SourceLied, SourceUnreadable, 
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.replication.companions import ALL, Companions
 from registry_mesh.replication.rules import Platforms
-from registry_mesh.replication.wanted import Wanted, is_image, is_stated, wanted
+from registry_mesh.replication.wanted import Wanted, is_image, platform_of, wanted
 
 MAX_NODES: Final = 50_000
 """Manifests of one graph; a source that names more is not followed."""
@@ -157,7 +157,9 @@ class _Exploration:
             tuple(each.digest for each in children if each.digest in needed),
             lead.subject,
             frozenset(each.digest for each in wants.left_out),
-            tuple(_platform(each) for each in found.named if found.is_index and is_stated(each.platform)),
+            tuple(
+                (each.digest, platform_of(each)) for each in found.named if found.is_index and is_image(each)
+            ),
             lead.is_image and (not found.is_index or bool(blobs)),
         )
         return [*children, *await self._referrers(manifest.digest)]
@@ -232,8 +234,3 @@ class _Exploration:
 
     def _note(self, what: str) -> None:
         self._notes.append(what)
-
-
-def _platform(child: Mention) -> str:
-    stated = child.platform or {}
-    return "/".join(str(stated[key]) for key in ("os", "architecture", "variant") if stated.get(key))

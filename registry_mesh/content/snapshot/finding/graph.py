@@ -13,10 +13,15 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import Failure
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.sentences import nothing_for
 
 
 class Incomplete(Failure):
     """Something that a tag stands for is not to be had, or not as the rules want it."""
+
+
+class NothingFor(Incomplete):
+    """A tag stands for images, and none of them is for the platforms that are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,8 @@ class Node:
     """Where it was found as a referrer."""
     left_out: frozenset[Digest] = frozenset()
     """What it names and rules do not want."""
-    platforms: tuple[str, ...] = ()
-    """Those that its children are for, where it is an index."""
+    images: tuple[tuple[Digest, str], ...] = ()
+    """Of an index its images, here or not, and the platform that each is for; empty: for all."""
     is_image: bool = True
     """Whether somebody can pull it for itself: it is no index, and attests no other."""
 
@@ -121,9 +126,8 @@ def demand_platforms(root: Digest, nodes: Mapping[Digest, Node], platforms: Plat
     main = [nodes[digest] for digest in below(root, nodes)]
     if platforms is None or any(node.is_image for node in main) or not any(node.left_out for node in main):
         return
-    offered = ", ".join(sorted({each for node in main for each in node.platforms})) or "none"
-    wanted = ", ".join(map(str, sorted(platforms)))
-    raise Incomplete(f"nothing of it is for {wanted}; it has {offered}")
+    offered = {platform for node in main for _, platform in node.images if platform}
+    raise NothingFor(nothing_for(map(str, platforms), offered))
 
 
 def whole_ones(nodes: Mapping[Digest, Node]) -> dict[Digest, Node]:

@@ -1,10 +1,9 @@
-"""Labels of what a tag names: annotations of its manifest, else labels that every wanted image has in its config."""
+"""Labels as configs of images have them."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from registry_mesh.oci.descriptor import Descriptor
@@ -26,25 +25,8 @@ def is_config(blob: Descriptor) -> bool:
     return blob.media_type in _CONFIGS
 
 
-async def labels(
-    annotations: Mapping[str, str], configs: Collection[Descriptor], keys: Iterable[str], read: Read
-) -> dict[str, tuple[str, ...]]:
-    """By each of `keys` that is there its values, of which images of several platforms may have several."""
-    keys = tuple(dict.fromkeys(keys))
-    found: dict[str, tuple[str, ...]] = {key: (annotations[key],) for key in keys if key in annotations}
-    missing = [key for key in keys if key not in found]
-    if not missing:
-        return found
-    told = await asyncio.gather(*(_told(each, read) for each in configs))
-    for key in missing:
-        values = tuple(dict.fromkeys(each[key] for each in told if key in each))
-        if values and all(key in each for each in told):
-            found[key] = values
-    return found
-
-
-async def _told(config: Descriptor, read: Read) -> dict[str, str]:
-    """The labels of one config; none where it is no JSON of an image."""
+async def labels_of(config: Descriptor, read: Read) -> dict[str, str]:
+    """The labels of one config; none where it is no JSON of an image. `Failure`, `Refusal`."""
     try:
         document = json.loads(await read(config))
         told = (document.get("config") or {}).get("Labels") or {}

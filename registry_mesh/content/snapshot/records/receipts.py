@@ -6,13 +6,14 @@ A receipt saves work and proves nothing: without it, or with a wrong one, a run 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.reference import Tag
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.replication.images import Image, values
 from registry_mesh.replication.rules import Platforms, Rule
 from registry_mesh.replication.terms import Data
 
@@ -27,9 +28,8 @@ class Receipt:
     data: str = Data.FULL.value
     size: int | None = field(default=None, compare=False)
     """What was found of it, for rules that ask; None is not known. Bytes."""
-    type: str | None = field(default=None, compare=False)
-    labels: Mapping[str, tuple[str, ...]] | None = field(default=None, compare=False)
-    """Those that were asked for."""
+    images: tuple[Image, ...] | None = field(default=None, compare=False)
+    """With the labels that were asked for."""
 
     @classmethod
     def of(cls, root: Descriptor, platforms: Platforms, at: float, data: Data = Data.FULL) -> Receipt:
@@ -38,13 +38,25 @@ class Receipt:
         return cls(str(root.digest), wanted, at, data.value)
 
     def tells(self, rules: Iterable[Rule]) -> bool:
-        """Whether it says of the image what `rules` ask."""
-        asked = {name for rule in rules for name, _ in rule.labels}
-        return (
-            (self.size is not None or all(rule.most is None for rule in rules))
-            and (self.type is not None or not any(rule.types for rule in rules))
-            and asked <= (self.labels or {}).keys()
-        )
+        """Whether it says of the images what `rules` ask."""
+        knows_size = self.size is not None or all(rule.most is None for rule in rules)
+        return knows_size and self.tells_images(rules)
+
+    def tells_images(self, rules: Iterable[Rule]) -> bool:
+        """Whether it says which types and labels those images have that `rules` look at."""
+        return all(map(self._tells_images, rules))
+
+    def _tells_images(self, rule: Rule) -> bool:
+        if not rule.types and not rule.labels:
+            return True
+        if self.images is None or not self._covers(rule.platforms):
+            return False
+        return all(values(self.images, rule.platforms, name) is not None for name, _ in rule.labels)
+
+    def _covers(self, platforms: Platforms) -> bool:
+        if self.platforms is None or platforms is None:
+            return self.platforms is None
+        return set(map(str, platforms)) <= set(self.platforms)
 
 
 class Receipts:
@@ -83,13 +95,12 @@ def _key(place: Place) -> str:
 def _receipt(value: dict[str, object]) -> Receipt:
     platforms = value["platforms"]
     wanted = tuple(map(str, platforms)) if isinstance(platforms, list) else None
-    size, kind, labels = value.get("size"), value.get("type"), value.get("labels")
+    size, images = value.get("size"), value.get("images")
     return Receipt(
         str(value["digest"]),
         wanted,
         float(str(value["at"])),
         str(value.get("data", "full")),
         size if isinstance(size, int) else None,
-        kind if isinstance(kind, str) else None,
-        {name: tuple(told) for name, told in labels.items()} if isinstance(labels, dict) else None,
+        tuple(Image(**each) for each in images) if isinstance(images, list) else None,
     )

@@ -1,0 +1,110 @@
+"""One walk over what a manifest names: its blobs, for which platforms those are, and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+from registry_mesh.content.snapshot.finding.images import Shown
+from registry_mesh.content.snapshot.finding.labels import is_config
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.mentions import Mention, mentions
+from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
+from registry_mesh.ports.blobs import BlobSource
+from registry_mesh.ports.repositories import FetchedManifest, ManifestSource
+from registry_mesh.replication.wanted import attested, is_image, platform_of
+
+MAX_DEPTH: Final = 8
+_NONE: Final = "unknown/unknown"
+"""What attests nothing that an index names is for no platform: it comes where all of them are wanted."""
+
+
+class Weighing:
+    """Gathers what `walk` finds. `store`: what holds the blobs, where it is a node's own repository."""
+
+    def __init__(self, manifests: ManifestSource, store: BlobSource | None) -> None:
+        self._manifests = manifests
+        self._store = store
+        self._seen: set[tuple[Digest, str, str]] = set()
+        self.annotations: Mapping[str, str] = {}
+        """Those of the first manifest."""
+        self.images: list[Shown] = []
+        self.blobs: dict[str, int] = {}
+        self.platforms: dict[str, set[str]] = {}
+        self.is_partial = False
+        """Whether something is lacking that rules left out."""
+
+    @property
+    def type(self) -> str:
+        """Of the first image."""
+        return self.images[0].type if self.images else ""
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The blobs, as they are written down."""
+        platforms = {name: sorted(digests) for name, digests in sorted(self.platforms.items())}
+        partial = {"partial": True} if self.is_partial else {}
+        return {"blobs": self.blobs, "platforms": platforms} | partial
+
+    async def walk(self, root: Digest) -> None:
+        """Whatever `root` names. `Failure`, `Refusal`."""
+        self.annotations = (await self._walk(root, "", "", MAX_DEPTH, True)).annotations
+
+    async def _walk(self, digest: Digest, platform: str, type: str, depth: int, is_image: bool) -> Manifest:
+        """`platform` and `type` as they are said on the way."""
+        fetched = await self._manifests.manifest(digest)
+        manifest = fetched.manifest
+        lacking = await self._lacking(fetched)
+        self.is_partial = self.is_partial or bool(lacking)
+        self._weigh(manifest, lacking, platform)
+        type = type or manifest.artifact_type or ""
+        children = tuple(_children(manifest)) if depth else ()
+        for child, name, shows in children:
+            key = (child.digest, name or platform, type)
+            if child.digest not in lacking and key not in self._seen:
+                self._seen.add(key)
+                await self._walk(*key, depth - 1, is_image and shows)
+        if is_image and not any(shows for _, _, shows in children):
+            config = next(filter(is_config, manifest.blobs()), None)
+            self.images.append(Shown(platform, type or manifest.media_type, config))
+        return manifest
+
+    def _weigh(self, manifest: Manifest, lacking: Collection[Digest], platform: str) -> None:
+        blobs = [blob for blob in manifest.blobs() if blob.distributable]
+        sizes = {str(blob.digest): blob.size for blob in blobs if blob.digest not in lacking}
+        self.blobs |= sizes
+        if platform:
+            self.platforms.setdefault(platform, set()).update(sizes)
+
+    async def _lacking(self, fetched: FetchedManifest) -> Collection[Digest]:
+        """What rules left out and is not here: most manifests name nothing of the kind, and cost no question."""
+        if self._store is None:
+            return ()
+        return {each for each in fetched.left_out if not await self._has(self._store, fetched, each)}
+
+    async def _has(self, store: BlobSource, fetched: FetchedManifest, digest: Digest) -> bool:
+        """A manifest counts where its repository has it, a blob where anything has brought it."""
+        try:
+            if any(child.digest == digest for child in fetched.manifest.manifests):
+                return bool(await self._manifests.manifest(digest))
+            return bool(await store.stat(digest))
+        except (BlobUnknown, ManifestUnknown):
+            return False
+
+
+def _children(index: Manifest) -> Iterator[tuple[Mention, str, bool]]:
+    """What an index names: the platform that each is for (empty: for all), and whether it is an image. What attests an
+    image is for the platforms of that."""
+    if not index.manifests:
+        return
+    named = mentions(index.data, index.media_type).named
+    platforms: dict[str, list[str]] = {}
+    for each in named:
+        platforms.setdefault(str(each.digest), []).append(platform_of(each))
+    for each in named:
+        of = attested(each)
+        if of is None:
+            yield each, platform_of(each), is_image(each)
+        else:
+            yield from ((each, name, False) for name in platforms.get(of, [_NONE]))
