@@ -11,7 +11,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 MOST_PRIVATE = 12
 """Members whose names begin with `_` that tests take from something that is not their own object."""
-MOST_PATCHES = 6
+MOST_PATCHES = 2
 """`monkeypatch.setattr`, `monkeypatch.setitem` and `mock.patch`."""
 
 OF_THE_LIBRARY = {"os._exit", "ssl._create_unverified_context"}

@@ -122,14 +122,14 @@ class Twins:
     def hot(self) -> Hot:
         return hot_of(self.fast)
 
-    async def warm(self) -> int:
-        """Ask for everything until it is hot; how often was asked."""
+    async def warm(self, server: Server | None = None) -> int:
+        """Ask the fast one, or `server`, for everything until it is hot; how often was asked."""
         requests = [
             f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
             for target, method in itertools.product(TARGETS[:5], ("GET", "HEAD"))
         ] * 3
         for request in sorted(requests):
-            await ask(self.fast, request)
+            await ask(server or self.fast, request)
             await asyncio.sleep(0.01)
         return len(requests)
 

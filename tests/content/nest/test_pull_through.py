@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from registry_mesh.content.fill.fill import Fill
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.phases import Phase
 from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.unkept import PassedBlob
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
@@ -130,26 +130,66 @@ async def test_who_is_woken_late_is_given_no_fill_that_was_closed_meanwhile(make
     assert (await first).state.phase is Phase.CLOSED
 
 
+class MarkedBeforeALook:
+    """A partial blob of which another process marks a chunk just before this one looks at its states the n-th time."""
+
+    def __init__(self, hold: Hold, mark: Callable[[], None], looks: int) -> None:
+        self._hold = hold
+        self._mark = mark
+        self._looks = looks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hold, name)
+
+    def state(self, index: int) -> ChunkState:
+        self._look()
+        return self._hold.state(index)
+
+    def run(self, index: int, stop: int, state: ChunkState) -> int:
+        self._look()
+        return self._hold.run(index, stop, state)
+
+    def _look(self) -> None:
+        self._looks -= 1
+        if not self._looks:
+            self._mark()
+
+
+class Marking:
+    """A store of such partial blobs."""
+
+    def __init__(self, store: CacheStore, mark: Callable[[], None], looks: int) -> None:
+        self._store = store
+        self._how = mark, looks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    @asynccontextmanager
+    async def hold(self, digest: Digest, size: int) -> AsyncIterator[MarkedBeforeALook]:
+        async with self._store.hold(digest, size) as hold:
+            yield MarkedBeforeALook(hold, *self._how)
+
+
 @pytest.mark.parametrize("maps", [False, True])
 async def test_a_chunk_that_another_process_marks_while_its_reader_looks_is_seen(
-    make: Make, maps: bool, monkeypatch: pytest.MonkeyPatch
+    make: Make, maps: bool
 ) -> None:
+    """Whichever look it comes before: also the last before the reader waits, after which nobody wakes it."""
     cache = await make(maps=maps, gate=asyncio.Event())  # nothing comes from the parent
-    data = blob(2 * CHUNK)
-    digest = cache.source.add(data)
-    async with cache.store.hold(digest, len(data)) as other:
-        assert other.claim(range(2)) == range(2)
-        written = [memoryview(data)]
-        await other.write(0, lambda: [written.pop()] if written else (), lambda: None)
-
-        def between(state: FillState, registry: str, epoch: int) -> None:
-            """After the look that found nothing, before the one that has it brought."""
-            if other.state(0) is ChunkState.MISSING:
-                other.mark(0, ChunkState.PROVEN if maps else ChunkState.UNPROVEN)
-
-        monkeypatch.setattr(FillState, "trouble", between)
-        async with asyncio.timeout(60):
-            assert await cache.get(digest, Span(5, 99)) == data[5:99]
+    for looks in range(1, 16):
+        data = blob(2 * CHUNK, seed=looks)
+        digest = cache.source.add(data)
+        async with cache.store.hold(digest, len(data)) as other:
+            assert other.claim(range(2)) == range(2)
+            written = [memoryview(data)]
+            await other.write(0, lambda: [written.pop()] if written else (), lambda: None)  # noqa: B023
+            mark = partial(other.mark, 0, ChunkState.PROVEN if maps else ChunkState.UNPROVEN)
+            cache.fills = Fills(Marking(cache.store, mark, looks), NEVER)  # type: ignore[arg-type]  # gives the rest on
+            cache.through = PullThrough(cache.store, cache.source, cache.fills)
+            async with asyncio.timeout(60):
+                assert await cache.get(digest, Span(5, 99)) == data[5:99], f"marked before look {looks}"
+            await cache.fills.close()
 
 
 async def test_who_comes_to_a_stream_that_waits_for_a_slow_reader_has_it_go_on(make: Make) -> None:

@@ -17,7 +17,7 @@ import pytest
 import trustme
 
 from registry_mesh.auth.access import Level
-from registry_mesh.edge.exchange import Exchange
+from registry_mesh.edge.exchange import Call, Exchange
 from registry_mesh.edge.hot import connection as fast
 from registry_mesh.edge.server import Server
 from registry_mesh.stores.disk.locks import try_flock
@@ -123,29 +123,27 @@ async def test_a_manifest_that_the_client_has_is_not_sent_again(twins: Twins) ->
 
 
 async def test_a_hit_asked_for_at_once_after_a_slow_answer_is_a_fast_one(
-    twins: Twins, answered: list[bool], monkeypatch: pytest.MonkeyPatch
+    twins: Twins, answered: list[bool]
 ) -> None:
     """It comes before aiohttp waits again: a client that asks at once would find it so each time."""
-    await twins.warm()
-    reader, writer = await asyncio.open_connection("127.0.0.1", twins.fast.port)
-    writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
-    await reader.readuntil(b"{}")
-    (connection,) = (each for each in twins.fast.connections_open() if each.last_used)
     hit = f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nRange: bytes=7-9\r\n\r\n".encode()
-    ring, over = twins.fast.ring, twins.fast.ring.over
 
-    def at_once(exchange: Exchange, seconds: float) -> None:
-        over(exchange, seconds)
-        asyncio.get_running_loop().call_soon(connection.data_received, hit)
+    async def answer_and_be_asked(exchange: Exchange, call: Call) -> None:
+        await exchange.reply(200, [], b"{}")
+        asyncio.get_running_loop().call_soon(exchange.connection.data_received, hit)
 
+    server = Server(twins.site, twins.settings, extensions={"slow": answer_and_be_asked})
+    await server.start()
+    await twins.warm(server)
     answered.clear()
-    monkeypatch.setattr(ring, "over", at_once)
-    writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /v2/_mesh/slow HTTP/1.1\r\nHost: x\r\n\r\n")
     await asyncio.wait_for(reader.readuntil(b"{}"), 60)
     await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     assert await asyncio.wait_for(reader.readexactly(3), 60) == DATA[7:10]
     assert answered == [False, True]
     writer.close()
+    await server.close()
 
 
 @pytest.mark.parametrize("at_once", [True, False])
