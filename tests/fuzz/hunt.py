@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from tests.fuzz.corpus import keep, kept
 from tests.fuzz.mutations import BREAKERS
-from tests.fuzz.parsers import PARSERS, Parser
+from tests.fuzz.parser import Parser
+from tests.fuzz.parsers import PARSERS
 
 SLOW = 0.5
 """Seconds beyond which a parser is told of."""

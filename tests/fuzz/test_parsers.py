@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.fuzz.corpus import FOLDER, kept
 from tests.fuzz.mutations import mutated
-from tests.fuzz.parsers import PARSERS, Parser
+from tests.fuzz.parser import Parser
+from tests.fuzz.parsers import PARSERS
 
 
 @pytest.mark.parametrize("parser", PARSERS, ids=lambda each: each.name)
