@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,6 +14,7 @@ import pytest
 from registry_mesh.catalog.keyless import check_identity, trusted_root
 from registry_mesh.catalog.signer import IdentitySigner, NotSigned
 from registry_mesh.oci.digest import Digest
+from tests.simulators.changed import changed, flipped
 from tests.simulators.keyless import ISSUER, WORKFLOW, Sigstore, Workflow, new_key
 from tests.simulators.signatures import Cosign
 
@@ -57,19 +57,9 @@ def test_nobody_else_is_believed(identity: str, wanted: str) -> None:
         check_identity(Workflow(HERE, identity).bundled(DIGEST), DIGEST, IdentitySigner(wanted, ISSUER, ROOT))
 
 
-def changed(*path: str | int, by: Callable[[Any], Any]) -> bytes:
+def with_part(*path: str | int, by: Callable[[Any], Any]) -> bytes:
     """A good bundle, one part of which is another."""
-    document = part = Workflow(HERE).document(DIGEST)
-    for each in path[:-1]:
-        part = part[each]  # type: ignore[index]
-    part[path[-1]] = by(part[path[-1]])  # type: ignore[index]
-    return json.dumps(document).encode()
-
-
-def flipped(data: str) -> str:
-    """The same in base64, with its last byte changed."""
-    found = base64.b64decode(data)
-    return base64.b64encode(found[:-1] + bytes([found[-1] ^ 1])).decode()
+    return json.dumps(changed(Workflow(HERE).document(DIGEST), *path, by=by)).encode()
 
 
 def of(**different: Any) -> bytes:
@@ -95,20 +85,20 @@ MADE = ("dsseEnvelope", "signatures", 0, "sig")
         (lambda: Workflow(HERE, has_sct=False).bundled(DIGEST), "does not contain a signed certificate timestamp"),
         (lambda: of(certificates=new_key()), "SCT verify failed"),
         (lambda: of(signatures=new_key()), "invalid log entry"),
-        (lambda: changed(*MADE, by=flipped), "cannot be verified: DSSE: invalid signature"),
-        (lambda: changed("dsseEnvelope", "payload", by=lambda _: "e30="), "DSSE: invalid signature"),
-        (lambda: changed("dsseEnvelope", "payloadType", by=lambda _: "text/plain"), "DSSE: invalid signature"),
-        (lambda: changed(*ENTRY, "canonicalizedBody", by=flipped), "inclusion proof contains invalid root hash"),
-        (lambda: changed(*ENTRY, "integratedTime", by=lambda at: str(int(at) + 1)), "invalid inclusion promise"),
-        (lambda: changed(*PROOF, "rootHash", by=flipped), "inclusion proof contains invalid root hash"),
-        (lambda: changed(*PROOF, "checkpoint", by=lambda _: {"envelope": "x"}), "invalid log entry"),
-        (lambda: changed(*ENTRY, "inclusionPromise", by=lambda _: None), "inclusion promise or signed timestamp"),
-        (lambda: changed(*PROOF[:3], "inclusionProof", by=lambda _: None), "is no bundle of an identity"),
-        (lambda: changed("verificationMaterial", "tlogEntries", by=lambda _: []), "expected exactly one log entry"),
+        (lambda: with_part(*MADE, by=flipped), "cannot be verified: DSSE: invalid signature"),
+        (lambda: with_part("dsseEnvelope", "payload", by=lambda _: "e30="), "DSSE: invalid signature"),
+        (lambda: with_part("dsseEnvelope", "payloadType", by=lambda _: "text/plain"), "DSSE: invalid signature"),
+        (lambda: with_part(*ENTRY, "canonicalizedBody", by=flipped), "inclusion proof contains invalid root hash"),
+        (lambda: with_part(*ENTRY, "integratedTime", by=lambda at: str(int(at) + 1)), "invalid inclusion promise"),
+        (lambda: with_part(*PROOF, "rootHash", by=flipped), "inclusion proof contains invalid root hash"),
+        (lambda: with_part(*PROOF, "checkpoint", by=lambda _: {"envelope": "x"}), "invalid log entry"),
+        (lambda: with_part(*ENTRY, "inclusionPromise", by=lambda _: None), "inclusion promise or signed timestamp"),
+        (lambda: with_part(*PROOF[:3], "inclusionProof", by=lambda _: None), "is no bundle of an identity"),
+        (lambda: with_part("verificationMaterial", "tlogEntries", by=lambda _: []), "expected exactly one log entry"),
         (lambda: Cosign().bundled(DIGEST), "is no bundle of an identity"),
-        (lambda: changed("verificationMaterial", "certificate", by=lambda _: {"rawBytes": "AAAA"}), "cannot be read"),
-        (lambda: changed(*ENTRY, "integratedTime", by=lambda _: str(2**64 - 1)), "cannot be read"),
-        (lambda: changed("dsseEnvelope", by=lambda _: None), "is no bundle of an identity"),
+        (lambda: with_part("verificationMaterial", "certificate", by=lambda _: {"rawBytes": "AAAA"}), "cannot be read"),
+        (lambda: with_part(*ENTRY, "integratedTime", by=lambda _: str(2**64 - 1)), "cannot be read"),
+        (lambda: with_part("dsseEnvelope", by=lambda _: None), "is no bundle of an identity"),
         (lambda: b"{}", "is no bundle of an identity"),
         (lambda: b"\xff", "is no bundle of an identity"),
     ],
@@ -187,12 +177,7 @@ def test_a_bundle_of_the_public_sigstore_is_verified_up_to_what_it_says(
     identity: str, path: tuple[str | int, ...], why: str
 ) -> None:
     """It attests and signs nothing: that is known once its certificate, its entry and its signature are believed."""
-    bundle = json.loads(json.dumps(PUBLIC))
-    if path:
-        part = bundle
-        for each in path[:-1]:
-            part = part[each]
-        part[path[-1]] = flipped(part[path[-1]])
+    bundle = changed(PUBLIC, *path, by=flipped) if path else PUBLIC
     with pytest.raises(NotSigned) as caught:
         check_identity(json.dumps(bundle).encode(), RELEASED, of_the_public_sigstore(identity))
     assert why in str(caught.value)

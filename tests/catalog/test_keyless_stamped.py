@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import random
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 from registry_mesh.catalog.keyless import check_identity, trusted_root
 from registry_mesh.catalog.signer import IdentitySigner, NotSigned
 from registry_mesh.oci.digest import Digest
-from tests.simulators.changed import decoded, mutated, signed_of
+from tests.simulators.changed import changed, decoded, flipped, mutated, signed_of
 from tests.simulators.keyless import ISSUER, WORKFLOW, Sigstore, Workflow, new_key
 from tests.simulators.signatures import NOW
 from tests.simulators.stamps import Stamps, text
@@ -34,19 +33,9 @@ def workflow(stamps: Stamps = STAMPS, **other: Any) -> Workflow:
     return Workflow(HERE, stamps=stamps, **other)
 
 
-def changed(*path: str | int, by: Callable[[Any], Any]) -> bytes:
+def with_part(*path: str | int, by: Callable[[Any], Any]) -> bytes:
     """A good bundle, one part of which is another."""
-    document = part = workflow().document(DIGEST)
-    for each in path[:-1]:
-        part = part[each]  # type: ignore[index]
-    part[path[-1]] = by(part[path[-1]])  # type: ignore[index]
-    return json.dumps(document).encode()
-
-
-def flipped(data: str) -> str:
-    """The same in base64, with its last byte changed."""
-    found = base64.b64decode(data)
-    return text(found[:-1] + bytes([found[-1] ^ 1]))
+    return json.dumps(changed(workflow().document(DIGEST), *path, by=by)).encode()
 
 
 def of_another_signature(_: object) -> list[dict[str, str]]:
@@ -77,17 +66,17 @@ def test_a_root_that_names_stamps_believes_the_first_generation_too() -> None:
         (lambda: workflow(logged=timedelta(minutes=-1)).bundled(DIGEST), "was not valid when it was logged"),
         (lambda: workflow(Stamps()).bundled(DIGEST), "not enough sources of verified time"),
         (lambda: workflow(Stamps(above=STAMPS.above)).bundled(DIGEST), "not enough sources of verified time"),
-        (lambda: changed(*STAMPED, by=of_another_signature), "not enough sources of verified time"),
-        (lambda: changed(*STAMPED, 0, "signedTimestamp", by=flipped), "not enough sources of verified time"),
-        (lambda: changed(*STAMPED, by=lambda _: []), "inclusion promise or signed timestamp"),
-        (lambda: changed(*STAMPED, by=lambda those: those * 2), "duplicate timestamp"),
-        (lambda: changed(*STAMPED, by=lambda those: those * 33), "too many signed timestamp"),
-        (lambda: changed(*STAMPED, 0, "signedTimestamp", by=lambda _: "AAAA"), "nvalid"),
-        (lambda: changed(*PROOF, "rootHash", by=flipped), "inclusion proof contains invalid root hash"),
-        (lambda: changed(*PROOF, "checkpoint", by=lambda _: {"envelope": "x"}), "invalid log entry"),
-        (lambda: changed(*KIND, "kind", by=lambda _: "dsse"), "Unsupported DSSE log entry type: dsse/0.0.2"),
-        (lambda: changed(*KIND, "version", by=lambda _: "0.0.3"), "is no bundle of an identity"),
-        (lambda: changed("dsseEnvelope", "signatures", 0, "sig", by=flipped), "cannot be verified"),
+        (lambda: with_part(*STAMPED, by=of_another_signature), "not enough sources of verified time"),
+        (lambda: with_part(*STAMPED, 0, "signedTimestamp", by=flipped), "not enough sources of verified time"),
+        (lambda: with_part(*STAMPED, by=lambda _: []), "inclusion promise or signed timestamp"),
+        (lambda: with_part(*STAMPED, by=lambda those: those * 2), "duplicate timestamp"),
+        (lambda: with_part(*STAMPED, by=lambda those: those * 33), "too many signed timestamp"),
+        (lambda: with_part(*STAMPED, 0, "signedTimestamp", by=lambda _: "AAAA"), "nvalid"),
+        (lambda: with_part(*PROOF, "rootHash", by=flipped), "inclusion proof contains invalid root hash"),
+        (lambda: with_part(*PROOF, "checkpoint", by=lambda _: {"envelope": "x"}), "invalid log entry"),
+        (lambda: with_part(*KIND, "kind", by=lambda _: "dsse"), "Unsupported DSSE log entry type: dsse/0.0.2"),
+        (lambda: with_part(*KIND, "version", by=lambda _: "0.0.3"), "is no bundle of an identity"),
+        (lambda: with_part("dsseEnvelope", "signatures", 0, "sig", by=flipped), "cannot be verified"),
         (entry_of_another, "transparency log entry is inconsistent with other materials"),
         (lambda: workflow().bundled(OTHER), f"is of {OTHER}"),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import random
+from collections.abc import Callable
 from typing import Any, Final
 
 _OTHERS: Final = [None, "", "A" * 9, [], {}, [[]], 0, -1, 2**70, True, 1e400, "\u0000", "\ud800"]
@@ -13,6 +15,21 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where the values of a document are, those inside of others too."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(each for key, part in inside for each in places(part, (*path, key)))]
+
+
+def changed(document: Any, *path: str | int, by: Callable[[Any], Any]) -> Any:
+    """A copy, one part of which is another."""
+    document = part = copy.deepcopy(document)
+    for each in path[:-1]:
+        part = part[each]
+    part[path[-1]] = by(part[path[-1]])
+    return document
+
+
+def flipped(data: str) -> str:
+    """The same in base64, with its last byte changed."""
+    found = decoded(data)
+    return base64.b64encode(found[:-1] + bytes([found[-1] ^ 1])).decode()
 
 
 def mutated(document: Any, chance: random.Random) -> Any:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from cryptography import x509
@@ -18,8 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from tests.simulators.images import Content
-from tests.simulators.signatures import NOW, bundled_with, key_usage
-from tests.simulators.stamps import Stamps, text
+from tests.simulators.signatures import NOW, bundled_with, certificate, key_usage
+from tests.simulators.stamps import SINCE, Stamps, text
 
 ISSUER: Final = "https://token.actions.githubusercontent.com"
 WORKFLOW: Final = "https://github.com/atlas/analysis/.github/workflows/release.yml@refs/tags/v1"
@@ -28,7 +28,6 @@ SIGNS: Final = "https://sigstore.dev/cosign/sign/v1"
 ORIGIN: Final = "log.example - 1"
 _ISSUER, _ISSUER_DER = (x509.ObjectIdentifier(f"1.3.6.1.4.1.57264.1.{number}") for number in (1, 8))
 _SCTS: Final = x509.ObjectIdentifier("1.3.6.1.4.1.11129.2.4.2")
-_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
@@ -58,12 +57,10 @@ class Sigstore:
     """The key of the log of signatures."""
 
     def __post_init__(self) -> None:
-        own = self.authority.public_key()
+        name, own = "CN=sigstore,O=example", self.authority.public_key()
         usage = key_usage(key_cert_sign=True, crl_sign=True)
         self.root = (
-            _certificate("CN=sigstore,O=example", "CN=sigstore,O=example", own)
-            .not_valid_before(_SINCE)
-            .not_valid_after(NOW + timedelta(days=3000))
+            certificate(name, self.authority, name, SINCE, NOW + timedelta(days=3000))
             .add_extension(x509.BasicConstraints(True, 1), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(own), critical=False)
@@ -72,7 +69,7 @@ class Sigstore:
 
     def trusted_root(self, **other: Any) -> bytes:
         """As TUF would hand it out; `other` replaces parts of it."""
-        since = {"start": _SINCE.isoformat()}
+        since = {"start": SINCE.isoformat()}
         chain = {"certificates": [{"rawBytes": text(self.root.public_bytes(Encoding.DER))}]}
         named = {"subject": {"organization": "example", "commonName": "sigstore"}}
         document = {
@@ -141,9 +138,7 @@ class Workflow:
         purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING])
         above = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
         builder = (
-            _certificate("", root.subject.rfc4514_string(), self.key.public_key())
-            .not_valid_before(self.at)
-            .not_valid_after(self.at + timedelta(minutes=10))
+            certificate("", self.key, root.subject.rfc4514_string(), self.at, self.at + timedelta(minutes=10))
             .add_extension(key_usage(digital_signature=True), critical=True)
             .add_extension(purpose, critical=False)
             .add_extension(above, critical=False)
@@ -237,13 +232,3 @@ def _log(key: ec.EllipticCurvePrivateKey, since: dict[str, str]) -> dict[str, An
         "publicKey": {"rawBytes": text(der(key)), "keyDetails": "PKIX_ECDSA_P256_SHA_256", "validFor": since},
         "logId": {"keyId": text(key_id(key))},
     }
-
-
-def _certificate(name: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name.from_rfc4514_string(name))
-        .issuer_name(x509.Name.from_rfc4514_string(issuer))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-    )

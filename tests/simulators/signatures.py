@@ -160,7 +160,8 @@ class Notation:
     """Further purposes of the certificate."""
 
     def __post_init__(self) -> None:
-        builder = certificate(self.name, self.key, self.authority.name, self.days)
+        until = NOW + timedelta(days=self.days)
+        builder = certificate(self.name, self.key, self.authority.name, until=until)
         builder = builder.add_extension(key_usage(digital_signature=True), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([self.purpose, *self.also]), critical=False)
         self.certificate = builder.sign(self.authority.key, hashes.SHA256())
@@ -230,15 +231,21 @@ def bundled_with(content: Content, image: Manifest, bundle: bytes) -> Manifest:
     )
 
 
-def certificate(name: str, key: PrivateKey, issuer: str, days: int = 365) -> x509.CertificateBuilder:
+def certificate(
+    name: str,
+    key: PrivateKey,
+    issuer: str,
+    since: datetime = NOW - timedelta(days=10),
+    until: datetime = NOW + timedelta(days=365),
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(x509.Name.from_rfc4514_string(name))
         .issuer_name(x509.Name.from_rfc4514_string(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=10))
-        .not_valid_after(NOW + timedelta(days=days))
+        .not_valid_before(since)
+        .not_valid_after(until)
     )
 
 

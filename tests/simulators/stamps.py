@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.simulators.signatures import NOW, key_usage
+from tests.simulators.signatures import NOW, certificate, key_usage
 
-_SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+SINCE: Final = datetime(2020, 1, 1, tzinfo=UTC)
+_ABOVE: Final = "CN=stamps above,O=example"
 _SEQUENCE, _SET, _OCTETS, _NUMBER, _TIME, _INSIDE = 0x30, 0x31, 4, 2, 0x18, 0xA0
 _SHA256, _ECDSA_SHA256 = "2.16.840.1.101.3.4.2.1", "1.2.840.10045.4.3.2"
 _SIGNED_DATA, _STAMP = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
@@ -56,17 +57,10 @@ def _algorithm(dotted: str) -> bytes:
     return _der(_SEQUENCE, _oid(dotted))
 
 
-def _certificate(name: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name.from_rfc4514_string(name))
-        .issuer_name(x509.Name.from_rfc4514_string(issuer))
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_SINCE)
-        .not_valid_after(NOW + timedelta(days=3000))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
+def _certificate(name: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    own = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    made = certificate(name, key, _ABOVE, SINCE, NOW + timedelta(days=3000))
+    return made.add_extension(own, critical=False)
 
 
 @dataclass
@@ -77,16 +71,15 @@ class Stamps:
     above: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
     def __post_init__(self) -> None:
-        top, own = "CN=stamps above,O=example", self.key.public_key()
         self.root = (
-            _certificate(top, top, self.above.public_key())
+            _certificate(_ABOVE, self.above)
             .add_extension(x509.BasicConstraints(True, 1), critical=True)
             .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
             .sign(self.above, hashes.SHA256())
         )
         over = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.above.public_key())
         self.certificate = (
-            _certificate("CN=stamps,O=example", top, own)
+            _certificate("CN=stamps,O=example", self.key)
             .add_extension(key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
             .add_extension(over, critical=False)
@@ -101,7 +94,7 @@ class Stamps:
         return {
             "subject": {"organization": "example", "commonName": "stamps"},
             "certChain": {"certificates": chain},
-            "validFor": {"start": _SINCE.isoformat()} | period,
+            "validFor": {"start": SINCE.isoformat()} | period,
         }
 
     def stamp(self, data: bytes, at: datetime) -> bytes:
