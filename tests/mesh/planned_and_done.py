@@ -13,14 +13,13 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
-from registry_mesh.config.load import parse
 from registry_mesh.content.snapshot.records.outcome import Outcome
 from registry_mesh.oci.reference import Tag
 from registry_mesh.replication.wanted import is_companion
 from tests.simulators.cloud import CLOUD
+from tests.simulators.origin_node import running_origin
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 from tests.simulators.signatures import Cosign
 
@@ -182,20 +181,7 @@ def of_json(plan: Document) -> list[int]:
 
 @asynccontextmanager
 async def ruled(folder: Path) -> AsyncIterator[Ruled]:
-    document = {
-        "role": "origin",
-        "name": "cloud",
-        "listen": {"port": 0},
-        "admin": {"port": 0},
-        "workers": 1,
-        "store": {"disk": {"path": str(folder / "cloud")}},
-        "registry": CLOUD,
-        "access": {"anonymous": "admin"},
-    }
-    async with (
-        running(parse(json.dumps(document), "cloud.yaml").config) as cloud,
-        replica_tree(folder) as tree,
-    ):
+    async with running_origin("cloud", folder, CLOUD) as cloud, replica_tree(folder) as tree:
         one = Ruled(tree, cloud.url, Cosign())
         (folder / "team.pub").write_bytes(one.signer.pem)
         tree.replica_config(**one.settings)

@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.cli.main import main
-from registry_mesh.config.load import parse
 from registry_mesh.content.snapshot.finding.jobs import Widths
 from registry_mesh.content.snapshot.removing.removed import APPROVED
 from registry_mesh.oci.reference import Tag
@@ -23,6 +21,7 @@ from tests.content.snapshot.removing.test_removing import ALL, at
 from tests.content.snapshot.test_rule_keys import replica_of, troubles
 from tests.simulators.cloud import CLOUD, Cloud, cloud_of
 from tests.simulators.images import HOST, Content
+from tests.simulators.origin_node import running_origin
 from tests.simulators.replica import Replica
 from tests.simulators.replica_tree import replica_tree
 
@@ -160,21 +159,11 @@ async def test_one_that_deletes_tags_does_and_undo_puts_them_back(tmp_path: Path
         content = Content()
         kept, gone = content.image("kept", "kept"), content.image("gone", "gone")
         await tree.push("app", content)
-        document = {
-            "role": "origin",
-            "name": "cloud",
-            "listen": {"port": 0},
-            "admin": {"port": 0},
-            "workers": 1,
-            "store": {"disk": {"path": str(tmp_path / "cloud")}},
-            "registry": "cloud.test",
-            "access": {"anonymous": "admin"},
-        }
         (tmp_path / "rules").mkdir(exist_ok=True)
         rule = f"{{from: {HOST}, repos: app, tags: '*', delete: 0s, to: {{registry: cloud.test, name: 'x/{{repo}}'}}}}"
         text = f"schema: registry-mesh/rules/2\nrules: [{rule}]\n"
         (tmp_path / "rules" / "r.yaml").write_text(text)
-        async with running(parse(json.dumps(document), "cloud.yaml").config) as cloud:
+        async with running_origin("cloud", tmp_path, "cloud.test") as cloud:
             pushed = {"cloud.test": {"parents": [[cloud.url]], "push": True}}
             config = tree.replica_config(more_registries=pushed)
 

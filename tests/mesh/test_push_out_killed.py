@@ -18,6 +18,7 @@ from registry_mesh.upstream.pushes.upload import CHUNK
 from tests.clients import registries
 from tests.simulators.cloud import CLOUD
 from tests.simulators.images import HOST, Content, random_bytes
+from tests.simulators.origin_node import origin_document
 from tests.simulators.ports import free_port
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 from tests.simulators.uphill import Uphill, uphill
@@ -35,16 +36,7 @@ def own_origin(folder: Path) -> Iterator[str]:
     """One of ours, as a process."""
     folder.mkdir()
     port = free_port()
-    document = {
-        "role": "origin",
-        "name": "cloud",
-        "listen": {"port": port},
-        "admin": {"port": 0},
-        "workers": 1,
-        "store": {"disk": {"path": str(folder / "store")}},
-        "registry": str(CLOUD),
-        "access": {"anonymous": "admin"},
-    }
+    document = origin_document("cloud", folder / "store", str(CLOUD), port)
     (folder / "origin.yaml").write_text(json.dumps(document))
     command = [sys.executable, "-m", "registry_mesh", "serve", str(folder / "origin.yaml")]
     with registries.serving(command, folder, port) as url:

@@ -180,17 +180,11 @@ async def test_an_origin_is_mended_from_the_child_that_it_names(tmp_path: Path) 
 async def test_an_origin_on_a_bucket_is_mended_from_its_child(
     tmp_path: Path, bucket: Bucket, s3_settings: S3Settings, s3_store: S3Store
 ) -> None:
-    place = {
-        "bucket": s3_settings.bucket,
-        "endpoint": s3_settings.endpoint,
-        "region": s3_settings.region,
-        "prefix": s3_settings.prefix,
-    }
     origin = nodes.origin(tmp_path / "origin", workers=1)
     origin.environment = bucket.keys
     site = nodes.site(tmp_path / "site", origin.url, workers=1)
     care = {"per_day": "100TiB", "every": "1s", "children": [site.url]}
-    origin.change({**ORIGIN, "scrub": care, "store": {"s3": place}})
+    origin.change({**ORIGIN, "scrub": care, "store": in_bucket(s3_settings)})
     layer = pattern(3 * MIB + 77, seed=8)
     digest = Digest.of(layer)
     async with aiohttp.ClientSession() as client:
@@ -210,15 +204,11 @@ async def test_an_origin_on_a_bucket_is_mended_from_its_child(
 async def test_a_replica_on_a_bucket_is_mended_from_its_parent(
     tmp_path: Path, bucket: Bucket, s3_settings: S3Settings, s3_store: S3Store
 ) -> None:
-    place = {
-        "bucket": s3_settings.bucket,
-        "endpoint": s3_settings.endpoint,
-        "region": s3_settings.region,
-        "prefix": s3_settings.prefix,
-    }
     origin = nodes.origin(tmp_path / "origin", workers=1)
     care = {"per_day": "100TiB", "every": "1s"}
-    replica = nodes.replica(tmp_path / "replica", origin.url, workers=1, scrub=care, store={"s3": place})
+    replica = nodes.replica(
+        tmp_path / "replica", origin.url, workers=1, scrub=care, store=in_bucket(s3_settings)
+    )
     replica.environment = bucket.keys
     layer = pattern(3 * MIB + 77, seed=8)
     digest, text = Digest.of(layer), image_of(layer)
@@ -263,6 +253,12 @@ async def told(client: aiohttp.ClientSession, node: nodes.Node) -> dict[str, flo
     async with client.get(f"{node.admin}/status") as answer:
         counters: dict[str, float] = (await answer.json())["counters"]
     return counters
+
+
+def in_bucket(settings: S3Settings) -> dict[str, Any]:
+    """A node's store, where the test's own looks too."""
+    names = ("bucket", "endpoint", "region", "prefix")
+    return {"s3": {name: getattr(settings, name) for name in names}}
 
 
 def stored(node: nodes.Node, data: bytes) -> Path:

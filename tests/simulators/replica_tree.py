@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from registry_mesh.assembly.node.build import Node, running
+from registry_mesh.assembly.node.build import Node
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from tests.clients import programs
 from tests.simulators.images import HOST, Content
 from tests.simulators.link import Link
+from tests.simulators.origin_node import running_origin
 
 
 @dataclass
@@ -100,17 +101,7 @@ class ReplicaTree:
 
 @asynccontextmanager
 async def replica_tree(directory: Path) -> AsyncIterator[ReplicaTree]:
-    document = {
-        "role": "origin",
-        "name": "origin",
-        "listen": {"port": 0},
-        "admin": {"port": 0},
-        "workers": 1,
-        "store": {"disk": {"path": str(directory / "origin")}},
-        "registry": HOST,
-        "access": {"anonymous": "admin"},
-    }
-    async with running(parse(json.dumps(document), "origin.yaml").config) as origin:
+    async with running_origin("origin", directory, HOST) as origin:
         async with (
             Link("127.0.0.1", urlsplit(origin.url).port or 0) as link,
             aiohttp.ClientSession() as client,
