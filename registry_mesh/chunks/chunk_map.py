@@ -163,11 +163,6 @@ class ChunkMap:
             raise ChunkMapsDiffer(f"chunk {index} fits one of two chunk maps alone")
         return True in fits
 
-    def excerpt(self, span: Span | None) -> ChunkMap:
-        """The map with the pages of `span` (None: of all) alone; KeyError where one of them is not here."""
-        wanted = {page: self.pages[page] for page in pages_over(span, self.size)}
-        return ChunkMap(self.size, self.algorithm, self.top, wanted)
-
     def joined(self, other: ChunkMap) -> ChunkMap:
         """With the pages of both. Beside a map by another algorithm this one stands from then on. `ChunkMapsDiffer`
         where two by one algorithm, or two sizes, differ."""

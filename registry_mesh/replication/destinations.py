@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, named
@@ -66,11 +65,6 @@ class Destination:
         """`rule`, one of its rules, gives `tag` this name."""
         names = self.names = self.names if self.names is not None else {}
         names.setdefault(tag, {}).setdefault(name, []).append(rule)
-
-
-def highest(rules: Iterable[Rule]) -> Rule:
-    """The first of those of the highest priority."""
-    return max(rules, key=attrgetter("priority.rank"))
 
 
 def destinations(

@@ -29,11 +29,6 @@ class Keep:
     by: By = By.VERSION
     or_younger: float | None = None
 
-    @property
-    def needs_times(self) -> bool:
-        """Whether names do not tell what is kept."""
-        return self.by is By.SEEN or self.or_younger is not None
-
 
 def kept(
     keep: Keep, patterns: Iterable[Pattern], tags: Iterable[Tag], seen: Mapping[Tag, float], now: float

@@ -53,11 +53,6 @@ class Target:
         """Whether several repositories may get one name."""
         return "{repo}" not in self.name
 
-    @property
-    def needs_version(self) -> bool:
-        """Whether a tag must be read as a version for it."""
-        return "{version}" in self.name + self.tag
-
     def of(self, source: Source) -> tuple[RepositoryName, Tag]:
         """What it makes of a source; `ValueError` where that is no legal name. What has no tag gets none."""
         is_bare = source.tag.startswith("@")

@@ -10,7 +10,7 @@ from typing import Any, Final
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.mentions import Kind, Mention, Mentions, Unreadable
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag, is_name
-from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, union
+from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules
 
 _ATTESTS: Final = "vnd.docker.reference.digest"
 """BuildKit's annotation: this child of the index attests that other one."""
@@ -48,11 +48,6 @@ def selecting(rules: Iterable[Rule], tags: Iterable[Tag]) -> dict[Tag, tuple[Rul
     rules = tuple(rules)
     found = {tag: tuple(rule for rule in rules if tag in rule.tags) for tag in tags}
     return {tag: by for tag, by in found.items() if by}
-
-
-def wanted_tags(rules: Iterable[Rule], tags: Iterable[Tag]) -> dict[Tag, Platforms]:
-    """Which of a repository's tags are wanted by its rules, and for which platforms."""
-    return {tag: union(rule.platforms for rule in by) for tag, by in selecting(rules, tags).items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,16 +58,6 @@ def is_open(windows: Iterable[Window], now: float) -> bool:
     return not windows or any(each.is_open(now) for each in windows)
 
 
-def opens(windows: Iterable[Window], now: float) -> float | None:
-    """When the first of them opens, `now` where one is open; None where none does within eight days. Seconds since
-    the epoch, to the minute."""
-    windows = tuple(windows)
-    if is_open(windows, now):
-        return now
-    first = now - now % 60
-    return next((at for i in range(1, 8 * _DAY + 1) if is_open(windows, at := first + i * 60)), None)
-
-
 def zone_of(name: str) -> ZoneInfo:
     """An IANA zone; `ValueError` where there is none of that name."""
     try:

@@ -10,7 +10,7 @@ from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.platform_names import doubt
 from registry_mesh.replication.rules import Platform, Platforms, Rule, Rules, Selection, union
 from registry_mesh.replication.subject import Subject
-from registry_mesh.replication.wanted import listings, wanted_tags
+from registry_mesh.replication.wanted import listings, selecting
 
 HOST = RegistryName("registry.example")
 AMD, ARM = Platform("linux", "amd64"), Platform("linux", "arm64", "v8")
@@ -110,7 +110,8 @@ def test_several_rules_want_the_union() -> None:
         rule("two", ["a"], ["*0"], frozenset({ARM})),
         rule("all", ["a"], ["11"]),
     ]
-    wanted = wanted_tags(rules, [Tag(t) for t in ("10", "11", "12", "20", "x")])
+    taken = selecting(rules, [Tag(t) for t in ("10", "11", "12", "20", "x")])
+    wanted = {tag: union(rule.platforms for rule in by) for tag, by in taken.items()}
     assert wanted == {"10": {AMD, ARM}, "11": None, "12": {AMD}, "20": {ARM}}
     assert union([]) == frozenset()
 

@@ -15,6 +15,7 @@ from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Provenance, Streamed
 from registry_mesh.ports.failures import SourceUnavailable, SpanUnsatisfiable
+from tests.suites.chunk_maps import excerpt
 
 
 @dataclass
@@ -77,7 +78,7 @@ class SimulatedSource:
             data[self.flip_at] ^= 1
         mapper = ChunkMapper(self.sums)
         mapper.update(data)
-        return mapper.finish().excerpt(span)
+        return excerpt(mapper.finish(), span)
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[_Reading]:

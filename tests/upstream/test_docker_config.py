@@ -14,7 +14,6 @@ from registry_mesh.upstream.login.credentials import (
     Credentials,
     CredentialsInvalid,
     parse_answer,
-    parse_credentials,
     parse_document,
 )
 from registry_mesh.upstream.login.docker_config import HUB, scope_of, server
@@ -22,6 +21,16 @@ from registry_mesh.upstream.login.docker_config import HUB, scope_of, server
 HUB_URL = "https://registry-1.docker.io"
 DTPW = base64.b64encode(b"u:p").decode()
 ME = Credentials("u", "p")
+
+
+def parse_credentials(text: str, url: str, repository: str = "") -> Credentials:
+    """What the text says for a repository of the registry at `url`. `CredentialsInvalid` where it says nothing, or what
+    cannot be used."""
+    document = parse_document(text)
+    found = document.of(url, repository)
+    if found is None:
+        raise CredentialsInvalid("; ".join(document.docker.faults(url)) or document.docker.lacks(url))
+    return found
 
 
 def config(**auths: Any) -> str:

@@ -87,17 +87,6 @@ def parse_document(text: str) -> Document:
         raise CredentialsInvalid(str(fault)) from None
 
 
-def parse_credentials(text: str, url: str, repository: str = "") -> Credentials:
-    """Return what the text says for a repository of the registry at `url`. `CredentialsInvalid` where it says nothing,
-    or what cannot be used."""
-    document = parse_document(text)
-    found = document.of(url, repository)
-    if found is None:
-        damaged = document.docker.faults(url)
-        raise CredentialsInvalid("; ".join(damaged) or document.docker.lacks(url))
-    return found
-
-
 def parse_answer(text: str, username: str, now: float) -> Document:
     """Read what a command printed: a text of credentials, or a credential helper's answer. With a `username` it is the
     password. `CredentialsInvalid`; `now` in Unix seconds."""

@@ -40,6 +40,7 @@ from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.source import SimulatedSource
 from tests.simulators.unhurried import Unhurried
+from tests.suites.chunk_maps import excerpt
 from tests.suites.maps_of import map_of
 
 DATA = bytes(range(256)) * 20_000
@@ -385,7 +386,7 @@ async def test_a_known_liar_is_no_second_opinion_of_one_that_is_not() -> None:
     digest, distrusted = Digest.of(DATA), Distrusted()
     choice = Failover([[candidate(liar)], [candidate(other)]], distrusted)
     distrusted.note("liar", digest, "chunk 0 does not fit the chunk map")
-    assert await choice.chunk_map(digest, Span(0, 10)) == map_of(DATA).excerpt(Span(0, 10))
+    assert await choice.chunk_map(digest, Span(0, 10)) == excerpt(map_of(DATA), Span(0, 10))
 
 
 class Wrong(SimulatedSource):
