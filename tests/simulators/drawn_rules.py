@@ -5,16 +5,27 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from tests.simulators.cloud import CLOUD
-from tests.simulators.images import HOST, Content, random_bytes
+from tests.simulators.images import HOST, Content, descriptor, random_bytes
 from tests.simulators.signatures import Cosign
 
 NAMES: Final = ("a", "b", "c")
 TAGS: Final = ("v1", "v2", "v3", "1.0.0", "1.1.0", "1.2.0", "2.0.0", "latest")
-PLATFORMS: Final = ("linux/amd64", "linux/arm64")
+PLATFORMS: Final = ("linux/amd64", "linux/arm64", "linux/arm/v7")
+PLATFORM_LISTS: Final = (
+    ["linux/amd64"],
+    ["linux/amd64"],
+    ["linux/amd64", "linux/arm64"],
+    ["linux/arm64/v8"],
+    ["linux/arm/v7", "linux/arm64"],
+    ["linux/s390x"],
+)
 INWARD: Final = ("{repo}:{tag}-x", "m/{base}", "m/all", "{repo}:{version}", "m/{tag}", "m/{base}:newest")
 OUTWARD: Final = ({"registry": CLOUD}, {"registry": CLOUD, "name": "t/{base}", "tag": "{tag}-out"})
 
@@ -78,9 +89,9 @@ class Draw(random.Random):
     def _keys(self, kept: list[Any]) -> list[tuple[str, float, list[Any]]]:
         """Key, share of the rules that say it, and what they say."""
         return [
-            ("platforms", 0.3, [["linux/amd64"], list(PLATFORMS)]),
-            ("types", 0.15, ["image", "chart", ["image", "!application/vnd.example*"]]),
-            ("labels", 0.1, [{"tier": "prod"}, {"tier": "*"}]),
+            ("platforms", 0.4, [*PLATFORM_LISTS]),
+            ("types", 0.2, ["image", "chart", "!chart", ["image", "!application/vnd.example*"]]),
+            ("labels", 0.2, [{"tier": "prod"}, {"tier": "*"}, {"tier": "*", "team": "a*"}]),
             ("max", 0.3, ["60KiB", "110KiB", "150KiB"]),
             ("with", 0.3, ["none", "all", "signatures"]),
             ("verify", 0.1, ["team"]),
@@ -101,17 +112,59 @@ class Draw(random.Random):
 
     def content(self, signer: Cosign | None) -> Content:
         """What is pushed to one repository: images that share layers, some signed, labelled, or of a kind of their own;
-        an index."""
+        an index of some of them, or two."""
         content = Content()
         shared = [random_bytes(f"shared{i}", 20_000 + i) for i in range(3)]
         made = []
         for tag in self.sample(TAGS, self.randint(2, 5)):
             own = random_bytes(str(self.random()), self.randint(1, 140_000))
-            labels = self.choice([None, None, {"tier": "prod"}])
+            labels = self.choice(
+                [None, {"tier": "test"}, {"tier": "prod"}, {"tier": "prod", "team": "atlas"}]
+            )
             layers = [*self.sample(shared, self.randint(0, 2)), own]
             made.append(content.image(str(self.random()), tag, layers=layers, labels=labels))
-        if self.is_so(0.6):
-            content.index(dict(zip(PLATFORMS, made[:2], strict=True)), "multi")
+        for tag in self.sample(["multi", "v4", "1.3.0"], self.choice([0, 1, 1, 2])):
+            self._index(content, made, tag)
         if signer is not None and self.is_so(0.2):
             signer.tag(content, made[0])
         return content
+
+    def _index(self, content: Content, made: list[Manifest], tag: str) -> None:
+        """Of images, a chart, or an index; some with what attests them, some with annotations."""
+        children = []
+        for name in self.sample(PLATFORMS, self.randint(1, 3)):
+            child = self._chart(content) if self.is_so(0.1) else self.choice(made)
+            if self.is_so(0.1):
+                child = _index_of(content, [child.descriptor.document()], {})
+            os, architecture, *variant = name.split("/")
+            platform = {"os": os, "architecture": architecture} | ({"variant": variant[0]} if variant else {})
+            children.append(child.descriptor.document() | ({"platform": platform} if self.is_so(0.9) else {}))
+            if self.is_so(0.3):
+                children.append(self._proof(content, child))
+        annotations = {"tier": self.choice(["prod", "test"])} if self.is_so(0.15) else {}
+        _index_of(content, children, annotations, tag)
+
+    def _proof(self, content: Content, of: Manifest) -> Written:
+        """What builders write of a child into its index."""
+        proof = content.image(str(self.random()), layers=[random_bytes(str(self.random()), 30_000)])
+        platform = {"os": "unknown", "architecture": "unknown"}
+        annotations = {"vnd.docker.reference.digest": str(of.digest)}
+        return proof.descriptor.document() | {"platform": platform, "annotations": annotations}
+
+    def _chart(self, content: Content) -> Manifest:
+        config, layer = content.blob(b"{}"), content.blob(random_bytes(str(self.random()), 5_000))
+        kind = "application/vnd.cncf.helm"
+        document = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": descriptor(f"{kind}.config.v1+json", config),
+            "layers": [descriptor(f"{kind}.chart.content.v1.tar+gzip", layer)],
+        }
+        return content.put(document, *(["chart"] if self.is_so(0.3) else []))
+
+
+def _index_of(
+    content: Content, children: list[Written], annotations: Mapping[str, str], *tags: str
+) -> Manifest:
+    document: Written = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}
+    return content.put(document | ({"annotations": annotations} if annotations else {}), *tags)
