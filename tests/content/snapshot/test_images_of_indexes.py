@@ -118,6 +118,14 @@ async def test_one_manifest_for_two_platforms_is_an_image_of_each(tmp_path: Path
     assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
 
 
+async def test_what_is_for_all_and_for_one_platform_is_for_all(tmp_path: Path) -> None:
+    replica = replica_of(f"repos: a, tags: v1, platforms: [{AMD}]")
+    content = replica.source["a"]
+    same = content.image("same")
+    content.index({ARM: content.index({"": same}), "": same}, "v1")
+    assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+
+
 async def test_an_index_below_an_index_is_for_its_platform(tmp_path: Path) -> None:
     replica = replica_of(f"repos: a, tags: v1, platforms: [{ARM}], labels: {{tier: prod}}, types: image")
     content = replica.source["a"]

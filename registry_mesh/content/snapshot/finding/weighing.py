@@ -27,6 +27,7 @@ class Weighing:
         self._manifests = manifests
         self._store = store
         self._seen: set[tuple[Digest, str, str]] = set()
+        self._for_all: set[str] = set()
         self.annotations: Mapping[str, str] = {}
         """Those of the first manifest."""
         self.images: list[Shown] = []
@@ -43,7 +44,8 @@ class Weighing:
     @property
     def told(self) -> dict[str, Any]:
         """The blobs, as they are written down."""
-        platforms = {name: sorted(digests) for name, digests in sorted(self.platforms.items())}
+        for_some = {name: digests - self._for_all for name, digests in sorted(self.platforms.items())}
+        platforms = {name: sorted(digests) for name, digests in for_some.items()}
         partial = {"partial": True} if self.is_partial else {}
         return {"blobs": self.blobs, "platforms": platforms} | partial
 
@@ -74,8 +76,7 @@ class Weighing:
         blobs = [blob for blob in manifest.blobs() if blob.distributable]
         sizes = {str(blob.digest): blob.size for blob in blobs if blob.digest not in lacking}
         self.blobs |= sizes
-        if platform:
-            self.platforms.setdefault(platform, set()).update(sizes)
+        (self.platforms.setdefault(platform, set()) if platform else self._for_all).update(sizes)
 
     async def _lacking(self, fetched: FetchedManifest) -> Collection[Digest]:
         """What rules left out and is not here: most manifests name nothing of the kind, and cost no question."""
