@@ -10,6 +10,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import ALL, NONE, Companions
 from registry_mesh.replication.decision import TagFacts, Verdict
+from registry_mesh.replication.images import Image
 from registry_mesh.replication.schedule import Cron, Interval, Manual, due
 from registry_mesh.replication.target import Source, from_text
 from registry_mesh.replication.window import Window
@@ -152,3 +153,19 @@ def test_companions_add_up() -> None:
     assert signatures.takes_tag(Tag(f"sha256-{'a' * 64}.sig"))
     assert not signatures.takes_tag(Tag(f"sha256-{'a' * 64}.sbom"))
     assert (signatures | NONE) == signatures and (signatures | ALL) == ALL
+
+
+def test_a_rule_asks_the_images_that_its_platforms_take() -> None:
+    """A label that a listing has not looked for is not known, and excludes nothing."""
+    rules = rules_of(f"""
+rules:
+  - {{name: amd, from: {HOST}, repos: a, tags: "*", platforms: linux/amd64, labels: {{tier: "prod*"}}}}
+  - {{name: arm, from: {HOST}, repos: a, tags: "*", platforms: linux/arm64/v8, types: chart}}
+  - {{name: all, from: {HOST}, repos: a, tags: "*", labels: {{tier: "*"}}}}
+  - {{name: none, from: {HOST}, repos: a, tags: "*", platforms: linux/s390x, types: "!chart", labels: {{tier: "*"}}}}
+  - {{name: team, from: {HOST}, repos: a, tags: "*", platforms: linux/arm64, labels: {{team: x}}}}
+""")
+    helm = "application/vnd.cncf.helm.config.v1+json"
+    images = (Image("linux/amd64", "x", {"tier": "prod-1"}), Image("linux/arm64", helm, {"tier": None}))
+    found = decisions(rules, f"{HOST}/a", {"1": TagFacts(AA, type="other", labels={}, images=images)})["1"]
+    assert ([rule.name for rule in found.rules], found.unknown) == (["amd", "arm", "team"], ("labels",))
