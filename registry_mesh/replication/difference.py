@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from registry_mesh.oci.reference import Tag
-from registry_mesh.replication.decision import Decision, Place, Verdict, decide
+from registry_mesh.oci.reference import RegistryName, Tag
+from registry_mesh.replication.deciding import at_destinations
+from registry_mesh.replication.decision import Decision, Place, Verdict
 from registry_mesh.replication.destinations import destinations
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.index import RuleIndex
-from registry_mesh.replication.listing import Recorded
+from registry_mesh.replication.listing import HeldPlaces, Recorded
 from registry_mesh.replication.naming import targets
 from registry_mesh.replication.rules import Rule, Rules
 
@@ -37,30 +38,43 @@ class Tally:
 
 
 def difference(
-    before: Rules, after: Rules, listing: Iterable[Recorded], now: float, tally: Tally
+    before: Rules,
+    after: Rules,
+    listing: Iterable[Recorded],
+    now: float,
+    tally: Tally,
+    held: HeldPlaces | None = None,
+    own: RegistryName | None = None,
 ) -> Iterator[Change]:
-    """Every reference that changes, in the order of the listing."""
-    old, new = RuleIndex(before), RuleIndex(after)
+    """Every reference that changes, in the order of the listing. `held`: what the node has, nothing where None; `own`:
+    the registry under which it keeps all, where it has one."""
+    old, new = (_Deciding(RuleIndex(rules), now, held or {}, own) for rules in (before, after))
     for recorded in listing:
         tally.tags += len(recorded.tags)
-        place = recorded.place
-        was = _decided(old, place, recorded, now)
-        will = _decided(new, place, recorded, now)
+        was, will = old.of(recorded), new.of(recorded)
         for tag in sorted(was.keys() | will.keys()):
-            change = _change(place, tag, was.get(tag), will.get(tag), recorded, before, after)
+            change = _change(recorded.place, tag, was.get(tag), will.get(tag), recorded, before, after)
             if change is not None:
                 yield change
 
 
-def _decided(index: RuleIndex, place: Place, recorded: Recorded, now: float) -> dict[Tag, Decision]:
-    """Of all destinations the best: a tag that one of them takes is taken, by the rules that do so."""
-    several, _ = destinations(place, index.of(place.registry, place.repository), recorded.tags)
-    found: dict[Tag, Decision] = {}
-    for to in several:
-        for tag, decision in decide(place, index.rules, to.rules, recorded.tags, now).items():
-            if to.of(tag):
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    index: RuleIndex
+    now: float
+    held: HeldPlaces
+    own: RegistryName | None
+
+    def of(self, recorded: Recorded) -> dict[Tag, Decision]:
+        """Of all destinations the best: a tag that one of them takes is taken, by the rules that do so."""
+        place = recorded.place
+        of = self.index.of(place.registry, place.repository)
+        several, _ = destinations(place, of, recorded.tags, self.own)
+        found: dict[Tag, Decision] = {}
+        for at in at_destinations(self.index.rules, recorded, several, self.held, self.now):
+            for tag, decision in at.decided.items():
                 found[tag] = _better(found[tag], decision) if tag in found else decision
-    return found
+        return found
 
 
 def _better(one: Decision, other: Decision) -> Decision:

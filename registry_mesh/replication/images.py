@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from registry_mesh.replication.rules import Platforms, Rule, takes_platform
 
@@ -38,6 +38,15 @@ def values(images: Iterable[Image], platforms: Platforms, label: str) -> tuple[s
     if any(label not in each.labels for each in found):
         return None
     return tuple(each.labels[label] for each in found)
+
+
+def joined(one: Sequence[Image] | None, other: Sequence[Image] | None) -> tuple[Image, ...] | None:
+    """What two looks at the same images found; None where neither looked."""
+    if one is None or other is None:
+        found = other if one is None else one
+        return None if found is None else tuple(found)
+    labels = {each.platform: each.labels for each in one}
+    return tuple(replace(each, labels={**labels.get(each.platform, {}), **each.labels}) for each in other)
 
 
 def asked(rules: Iterable[Rule], platform: str) -> tuple[str, ...]:

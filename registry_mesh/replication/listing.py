@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Place, TagFacts
+from registry_mesh.replication.images import joined
 from registry_mesh.replication.weight import Weight
+
+_JOINED: Final = ("since", "size", "weight", "type", "labels", "signed_by", "has")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,14 @@ class Held:
     """What a `hold` promised, infinity where it is for ever."""
     made_of: tuple[tuple[Place, Tag], ...] = ()
     """The tags of which rules made it, where it has another name than they."""
+
+
+def joined_facts(one: TagFacts, other: TagFacts) -> TagFacts:
+    """What two listings say of one tag: where its digest is the same what either knows, else the `other`."""
+    if one.digest != other.digest:
+        return other
+    known = {name: getattr(one, name) for name in _JOINED if getattr(other, name) is None}
+    return replace(other, images=joined(one.images, other.images), **known)
 
 
 @dataclass(frozen=True, slots=True)

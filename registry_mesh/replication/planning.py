@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Final
 
-from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, Tag
-from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide, staying
+from registry_mesh.replication.deciding import AtDestination, at_destinations
+from registry_mesh.replication.decision import Decision, TagFacts, Verdict
 from registry_mesh.replication.destinations import Destination, destinations
 from registry_mesh.replication.index import RuleIndex
-from registry_mesh.replication.keep import Staying
 from registry_mesh.replication.listing import Beside, HeldPlaces, Recorded
 from registry_mesh.replication.made import MadeTargets
 from registry_mesh.replication.plan import Plan, Refused, Step, Waiting
@@ -94,29 +93,19 @@ class _Planning:
         several, unnamed = destinations(place, of, recorded.tags, self._node.own)
         self._plan.refused += [Refused(place.ref(tag), (rule.name,), why) for tag, rule, why in unnamed]
         followed: dict[Tag, Decision] = {}
-        stay = None
-        if any(to.names is not None for to in several) and any(rule.keep for rule in of):
-            facts = _facts(recorded.tags, held, None, several[0])
-            stay = staying(place, self._rules, of, facts, self._now)
-        for to in several:
-            decided = self._destination(recorded, held, to, stay)
+        for at in at_destinations(self._rules, recorded, several, self._held, self._now):
+            self._destination(recorded, at)
+            to = at.to
             if (to.registry, to.repository, to.is_outward) == (place.registry, place.repository, False):
-                followed = {tag: each for tag, each in decided.items() if _keeps_name(to, each)}
+                followed = {tag: each for tag, each in at.decided.items() if _keeps_name(to, each)}
         if held is not None and of:
             self._going.of_source(recorded, held, followed)
 
-    def _destination(
-        self, recorded: Recorded, held: Recorded | None, to: Destination, stay: Staying | None
-    ) -> dict[Tag, Decision]:
-        """What becomes of the tags there; as each is decided."""
-        there = self._held.get((to.registry, to.repository))
-        facts = _facts(to.decided_of(recorded.tags), held, there, to)
-        decided = decide(recorded.place, self._rules, to.rules, facts, self._now, stay)
-        decided = {tag: decision for tag, decision in decided.items() if to.of(tag)}
-        for tag, decision in decided.items():
-            self._tag(recorded, there, to, decision, facts[tag])
-        self._made.decided(to, decided.values())
-        return decided
+    def _destination(self, recorded: Recorded, at: AtDestination) -> None:
+        there = self._held.get((at.to.registry, at.to.repository))
+        for tag, decision in at.decided.items():
+            self._tag(recorded, there, at.to, decision, at.facts[tag])
+        self._made.decided(at.to, at.decided.values())
 
     def _tag(
         self, recorded: Recorded, there: Recorded | None, to: Destination, decision: Decision, facts: TagFacts
@@ -219,39 +208,6 @@ def _refused_once(several: list[Refused]) -> list[Refused]:
 
 def _is_guarded(step: Step) -> bool:
     return step.do == "delete" and " is denied" not in step.because
-
-
-def _facts(
-    told: Mapping[Tag, TagFacts], held: Recorded | None, there: Recorded | None, to: Destination
-) -> Mapping[Tag, TagFacts]:
-    """What is told, with what each stands for at the destination, and what is remembered of its value: of what is
-    `held` under its own name, or was seen."""
-    if held is None and there is None:
-        return told
-    home, seen = (held.tags, held.seen) if held is not None else ({}, {})
-    found = {}
-    for tag, facts in told.items():
-        standing = None if there is None else _standing(there, to.of(tag))
-        found[tag] = _with(facts, seen.get(tag), home.get(tag), standing)
-    return found
-
-
-def _standing(there: Recorded, names: Iterable[Tag]) -> Digest | None:
-    """What a tag is there under all of its names; None where they differ, or one is not there."""
-    found = {there.tags[name].digest if name in there.tags else None for name in names}
-    return found.pop() if len(found) == 1 else None
-
-
-def _with(facts: TagFacts, seen: TagFacts | None, home: TagFacts | None, standing: Digest | None) -> TagFacts:
-    """With what is known of its value, where it is that of its source still; else it moved once more than `seen`."""
-    known = seen or home
-    if known is None or (seen is None and known.digest != facts.digest):
-        return facts if standing is None else replace(facts, held=standing)
-    if known.digest != facts.digest:
-        return replace(facts, held=standing, moves=facts.moves or known.moves + 1)
-    since = facts.since if facts.since is not None else known.since
-    moves, released = facts.moves or known.moves, facts.released or known.released
-    return replace(facts, held=standing, since=since, here=known.here, moves=moves, released=released)
 
 
 def _step(

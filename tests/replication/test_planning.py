@@ -13,7 +13,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.decision import Place, TagFacts
 from registry_mesh.replication.difference import Tally, difference
-from registry_mesh.replication.listing import Held, Recorded
+from registry_mesh.replication.listing import Held, HeldPlaces, Recorded
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
@@ -264,3 +264,21 @@ def test_a_difference_is_told_of_the_names_that_are_taken() -> None:
     ]
     assert [c.kind for c in difference(after, before, listing, 0.0, Tally())] == ["-"]
     assert [(step.do, step.to) for step in planned(after, listing).steps] == [("copy", f"{HOST}/b:1")]
+
+
+def test_a_difference_counts_what_is_held() -> None:
+    before = rules_of('rules: [{name: r, from: h.example, repos: a, tags: "*"}]')
+    listing = [recorded(f"{HOST}/a", {"1": TagFacts(BB), "2": TagFacts(BB), "3": TagFacts(AA)})]
+    here = {"1": TagFacts(AA, here=1.0), "2": TagFacts(BB, here=2.0), "3": TagFacts(AA, here=3.0)}
+    place = (RegistryName(HOST), RepositoryName("a"))
+    held = {place: recorded(f"{HOST}/a", here)}
+
+    def goes(key: str, here: HeldPlaces | None) -> list[str]:
+        after = rules_of(f'rules: [{{name: r, from: h.example, repos: a, tags: "*", {key}}}]')
+        found = difference(before, after, listing, 9 * DAY, Tally(), here)
+        return [each.ref for each in found if each.kind == "-"]
+
+    assert goes('fixed: "*"', held) == [f"{HOST}/a:1"]
+    assert goes('fixed: "*"', None) == []
+    assert goes("keep: {newest: 2, by: seen}", held) == [f"{HOST}/a:2"]
+    assert goes("keep: {newest: 2, by: seen}", None) == [f"{HOST}/a:3"]

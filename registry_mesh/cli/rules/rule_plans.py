@@ -20,9 +20,10 @@ from registry_mesh.cli.rules.rule_options import EXIT_LOOK, EXIT_STOPPED, PATHS,
 from registry_mesh.config.recorded_listing import read_listing
 from registry_mesh.config.rule_files import RuleTexts
 from registry_mesh.config.scalars import parse_size
-from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.decision import TagFacts
 from registry_mesh.replication.difference import Change, Tally, difference
-from registry_mesh.replication.listing import Beside, Recorded
+from registry_mesh.replication.listing import Beside, HeldPlaces, Recorded, joined_facts
 from registry_mesh.replication.plan import Plan
 from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
@@ -83,18 +84,25 @@ def plan_(
     rules = parsed(texts)
     at = time.time() if now is None else now
     more = Beside()
-    here = {} if held is None else or_exit(lambda: {_key(each): each for each in read_listing(held, more)})
+    here = _held(held, more)
     whom = Node(node, groups, None if own is None else RegistryName(own))
     shown = _twice(listing) if against is not None else partial(read_listing, listing)
     found = or_exit(lambda: plan(rules, shown(), here, at, whom, rules_digest(texts), more))
     if against is not None:
         before = or_exit(lambda: rules_at(paths, against))
         tally = Tally()
-        changes = or_exit(lambda: list(difference(before, rules, shown(), at, tally)))
+        changes = or_exit(lambda: list(difference(before, rules, shown(), at, tally, here, whom.own)))
         for line in (*against_lines(before, rules, against, changes, found), _sum(changes, tally.tags), ""):
             click.echo(line)
     link = Link(None if rate is None else _rate(rate), price, currency if price is not None else "")
     sys.exit(tell(found, rules, link, format))
+
+
+def _held(file: Path | None, beside: Beside | None = None) -> HeldPlaces:
+    """What the node holds, as it is recorded."""
+    if file is None:
+        return {}
+    return or_exit(lambda: {_key(each): each for each in read_listing(file, beside)})
 
 
 def _twice(listing: Path) -> Callable[[], Iterable[Recorded]]:
@@ -130,11 +138,18 @@ def tell(found: Plan, rules: Rules, link: Link, format: str) -> int:
     required=True,
     help="What the sources show (registry-mesh/listing/1); of several, as OLD and NEW look at them, all counts.",
 )
+@click.option("--held", type=_FILE, help="What the node holds, in the same form; nothing where absent.")
 @click.option("--now", type=float, help="Seconds since the epoch; the clock's where absent.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where something changes.")
 @click.option("--format", type=click.Choice(["text", "json", "markdown"]), default="text", help="For whom.")
 def diff(
-    old: Path, new: Path, listings: tuple[Path, ...], now: float | None, exit_code: bool, format: str
+    old: Path,
+    new: Path,
+    listings: tuple[Path, ...],
+    held: Path | None,
+    now: float | None,
+    exit_code: bool,
+    format: str,
 ) -> None:
     """Say which references come, go, or are taken otherwise with the rules NEW in place of OLD (files or directories).
 
@@ -145,7 +160,8 @@ def diff(
     before, after = load([old]), load([new])
     tally = Tally()
     at = time.time() if now is None else now
-    found = or_exit(lambda: list(difference(before, after, _together(listings), at, tally)))
+    here = _held(held)
+    found = or_exit(lambda: list(difference(before, after, _together(listings), at, tally, here)))
     if format == "json":
         click.echo(json.dumps({"tags": tally.tags, "changes": [asdict(each) for each in found]}, indent=2))
     else:
@@ -160,17 +176,20 @@ def diff(
 
 
 def _together(listings: tuple[Path, ...]) -> Iterable[Recorded]:
-    """One listing as it is read; of several all repositories, each with all tags, the last file's where several have
-    one."""
+    """One listing as it is read; of several all repositories, each with all tags, and of a tag what either knows."""
     if len(listings) == 1:
         return read_listing(listings[0])
     found: dict[tuple[RegistryName, RepositoryName], Recorded] = {}
     for path in listings:
         for each in read_listing(path):
             before = found.get(_key(each))
-            tags = each.tags if before is None else {**before.tags, **each.tags}
-            found[_key(each)] = replace(each, tags=tags)
+            found[_key(each)] = each if before is None else replace(each, tags=_joined(before, each))
     return found.values()
+
+
+def _joined(one: Recorded, other: Recorded) -> dict[Tag, TagFacts]:
+    both = {tag: joined_facts(one.tags[tag], each) for tag, each in other.tags.items() if tag in one.tags}
+    return {**one.tags, **other.tags, **both}
 
 
 def _sum(found: list[Change], tags: int) -> str:

@@ -146,6 +146,27 @@ def test_a_difference(tmp_path: Path) -> None:
     assert (same.exit_code, json.loads(same.output)) == (0, {"tags": 2, "changes": []})
 
 
+def test_a_difference_counts_what_is_held_and_what_any_listing_knows(tmp_path: Path) -> None:
+    old = rules(tmp_path / "o.yaml")
+    held = listing(tmp_path / "h.jsonl", **{"1.0": A})
+    fixed = rules(tmp_path / "f.yaml", RULES.replace("age: 1d", 'age: 1d, fixed: "*"'))
+    seen = listing(tmp_path / "l.jsonl", **{"1.0": B})
+    result = run("diff", old, fixed, "--listing", seen, "--held", held, "--format", "json")
+    (change,) = json.loads(result.output)["changes"]
+    assert (change["kind"], change["because"]) == (
+        "-",
+        f"h.example/atlas/athena:1.0 is fixed: it stays at {A}, and its source says {B}",
+    )
+    labelled = rules(tmp_path / "n.yaml", RULES.replace("age: 1d", "labels: {tier: prod}"))
+    images = [{"platform": "linux/amd64", "type": "x", "labels": {"tier": None}}]
+    more = listing(tmp_path / "m.jsonl", **{"1.0": {"digest": B, "images": images}})
+    for order in ((seen, more), (more, seen)):
+        options = [each for file in order for each in ("--listing", file)]
+        result = run("diff", old, labelled, *options)
+        assert "1 goes" in result.output
+        assert "labels: each image must have tier=prod" in result.output
+
+
 def test_a_plan_against_a_commit_says_what_changes_by_repository(tmp_path: Path) -> None:
     folder = tmp_path / "repo" / "rules"
     folder.mkdir(parents=True)
