@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from typing import cast
 
 import aiohttp
 
@@ -83,9 +84,15 @@ class Answer:
                 size += len(data)
 
     async def _received(self) -> bytes:
-        """The next bytes; empty at the body's end, not at that of a chunk of it (RFC 9112 section 7.1)."""
+        """The next bytes; empty at the body's end, not at that of a chunk of it (RFC 9112 section 7.1). Those that came
+        before the connection broke come before the fault."""
         while True:
-            data, ends_chunk = await self._response.content.readchunk()
+            try:
+                data, ends_chunk = await self._response.content.readchunk()
+            except (aiohttp.ClientError, OSError):
+                if data := _left(self._response.content):
+                    return data
+                raise
             if data or not ends_chunk:
                 return data
 
@@ -136,3 +143,15 @@ class Answer:
     def direct(self, length: int) -> AbstractContextManager[DirectBody | None]:
         """The body of `length` bytes, to be received by the thread that stores it; None where it cannot be."""
         return direct_body(self._response, length, self._sender, self._registry, self._begins, self._early)
+
+
+def _left(content: aiohttp.StreamReader) -> bytes:
+    """The bytes that a stream holds back, as the client does once its connection broke."""
+    fault = content.exception()
+    if fault is None:
+        return b""
+    content.set_exception(cast(BaseException, None))
+    try:
+        return content.read_nowait()
+    finally:
+        content.set_exception(fault)
