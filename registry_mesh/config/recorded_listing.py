@@ -38,9 +38,10 @@ from registry_mesh.config.listed_values import (
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag, parse_name, parse_registry, parse_tag
 from registry_mesh.oci.refusals import Refusal
-from registry_mesh.replication.decision import Place, TagFacts
+from registry_mesh.replication.decision import Place
 from registry_mesh.replication.listing import Beside, Held, Recorded
 from registry_mesh.replication.pattern import pinned_digest
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.weight import Weight
 
 SCHEMA: Final = "registry-mesh/listing/1"

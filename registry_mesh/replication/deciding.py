@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import Tag
-from registry_mesh.replication.decision import Decision, TagFacts, decide, staying
+from registry_mesh.replication.decision import Decision, decide, staying
 from registry_mesh.replication.destinations import Destination
 from registry_mesh.replication.keep import Staying
 from registry_mesh.replication.listing import HeldPlaces, Recorded
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.tag_facts import TagFacts
 
 
 @dataclass(frozen=True, slots=True)

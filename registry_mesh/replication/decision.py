@@ -12,62 +12,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial, reduce
 
-from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication import sentences
 from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import NONE, Companions, variants
-from registry_mesh.replication.images import Image, type_of, values
 from registry_mesh.replication.keep import Staying, kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.terms import Data, Priority
 from registry_mesh.replication.wanted import is_companion
-from registry_mesh.replication.weight import Weight
-
-
-@dataclass(frozen=True, slots=True)
-class TagFacts:
-    """What is known of a tag; None is not known. Times in seconds since the epoch, sizes in bytes."""
-
-    digest: Digest | None = None
-    """What its source says."""
-    since: float | None = None
-    """Since when the source shows it."""
-    moves: int = 0
-    """How often it moved in 14 days."""
-    size: int | None = None
-    weight: Weight | None = None
-    """Of what it is made, as far as that is known."""
-    type: str | None = None
-    labels: Mapping[str, tuple[str, ...]] | None = None
-    """By name the values that its images have."""
-    signed_by: frozenset[str] | None = None
-    signatures: str = ""
-    """What was found of signatures that do not count."""
-    has: frozenset[str] | None = None
-    """Kinds of companions that it has."""
-    held: Digest | None = None
-    """What it stands for here."""
-    here: float | None = None
-    """Since when the tag is here."""
-    released: bool = False
-    """A person let this value through before its time."""
-    images: tuple[Image, ...] | None = None
-    """Where they are known, `type` and `labels` are theirs."""
-
-    def size_for(self, platforms: Platforms) -> int | None:
-        """The bytes of what `platforms` need of it."""
-        return self.size if self.weight is None else sum(self.weight.of(platforms).values())
-
-    def type_for(self, platforms: Platforms) -> str | None:
-        """Of the first image that `platforms` take."""
-        return self.type if self.images is None else type_of(self.images, platforms)
-
-    def values_for(self, platforms: Platforms, label: str) -> tuple[str | None, ...] | None:
-        """The values that the images have which `platforms` take; None among them where one has none."""
-        if self.images is not None:
-            return values(self.images, platforms, label)
-        return None if self.labels is None else self.labels.get(label, ())
 
 
 class Verdict(enum.Enum):

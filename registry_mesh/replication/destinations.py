@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, named
+from registry_mesh.replication.decision import Decision, Place, Verdict, named
 from registry_mesh.replication.naming import targets
 from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.wanted import is_companion, selecting
 
 Unnamed = tuple[Tag, Rule, str]

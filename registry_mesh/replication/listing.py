@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Place, TagFacts
+from registry_mesh.replication.decision import Place
 from registry_mesh.replication.images import joined
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.weight import Weight
 
 _JOINED: Final = ("since", "size", "weight", "type", "labels", "signed_by", "has")

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.replication import sentences
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict
+from registry_mesh.replication.decision import Decision, Place, Verdict
 from registry_mesh.replication.index import RuleIndex
 from registry_mesh.replication.listing import Held, HeldPlaces, Recorded
 from registry_mesh.replication.made import Away, MadeTargets
 from registry_mesh.replication.plan import Plan, Step, Waiting
 from registry_mesh.replication.removal import removal
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.wanted import is_companion
 
 

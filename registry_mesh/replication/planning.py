@@ -9,7 +9,7 @@ from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, Tag
 from registry_mesh.replication.deciding import AtDestination, at_destinations
-from registry_mesh.replication.decision import Decision, TagFacts, Verdict
+from registry_mesh.replication.decision import Decision, Verdict
 from registry_mesh.replication.destinations import Destination, destinations
 from registry_mesh.replication.index import RuleIndex
 from registry_mesh.replication.listing import Beside, HeldPlaces, Recorded
@@ -20,6 +20,7 @@ from registry_mesh.replication.planned_removals import PlannedRemovals
 from registry_mesh.replication.planned_writers import Writer, Writers
 from registry_mesh.replication.removal import guarded
 from registry_mesh.replication.rules import Rule, Rules
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.wanted import is_companion
 
 

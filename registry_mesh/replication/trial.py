@@ -17,9 +17,10 @@ from registry_mesh.oci.reference import (
     parse_tag,
 )
 from registry_mesh.oci.refusals import NameInvalid
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, decide
+from registry_mesh.replication.decision import Decision, Place, Verdict, decide
 from registry_mesh.replication.naming import targets
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.terms import Trial
 
 _NOW: Final = 2_000_000_000.0

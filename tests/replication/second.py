@@ -5,8 +5,9 @@ from __future__ import annotations
 from registry_mesh.config.rule_files import parse_rules
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Decision, Place, TagFacts, decide
+from registry_mesh.replication.decision import Decision, Place, decide
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.tag_facts import TagFacts
 
 AA, BB = (Digest("sha256", letter * 64) for letter in "ab")
 DAY = 86400.0

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import TagFacts, Verdict
+from registry_mesh.replication.decision import Verdict
 from registry_mesh.replication.explain import explain
 from registry_mesh.replication.lint import lint
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.window import Window
 from tests.replication.second import AA, BB, DAY, decisions, rules_of
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from registry_mesh.oci.reference import Tag
-from registry_mesh.replication.decision import TagFacts
+from registry_mesh.replication.tag_facts import TagFacts
 from tests.replication.second import AA, rules_of
 from tests.replication.test_planning import planned, recorded
 

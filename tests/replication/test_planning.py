@@ -11,7 +11,7 @@ import pytest
 
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import Place, TagFacts
+from registry_mesh.replication.decision import Place
 from registry_mesh.replication.difference import Tally, difference
 from registry_mesh.replication.listing import Held, HeldPlaces, Recorded
 from registry_mesh.replication.plan import Plan
@@ -19,6 +19,7 @@ from registry_mesh.replication.plan_document import digest, pieces
 from registry_mesh.replication.plan_totals import Link, summary
 from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rules
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.weight import Weight
 from tests.replication.second import AA, BB, DAY, rules_of
 

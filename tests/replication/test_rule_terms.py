@@ -9,9 +9,10 @@ import pytest
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import ALL, NONE, Companions
-from registry_mesh.replication.decision import TagFacts, Verdict
+from registry_mesh.replication.decision import Verdict
 from registry_mesh.replication.images import Image
 from registry_mesh.replication.schedule import Cron, Interval, Manual, due
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.target import Source, from_text
 from registry_mesh.replication.window import Window
 from tests.replication.second import AA, BB, DAY, decisions, rules_of

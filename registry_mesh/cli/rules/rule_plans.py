@@ -21,7 +21,6 @@ from registry_mesh.config.recorded_listing import read_listing
 from registry_mesh.config.rule_files import RuleTexts
 from registry_mesh.config.scalars import parse_size
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
-from registry_mesh.replication.decision import TagFacts
 from registry_mesh.replication.difference import Change, Tally, difference
 from registry_mesh.replication.listing import Beside, HeldPlaces, Recorded, joined_facts
 from registry_mesh.replication.plan import Plan
@@ -30,6 +29,7 @@ from registry_mesh.replication.plan_totals import Link, summary
 from registry_mesh.replication.planning import Node, plan
 from registry_mesh.replication.rules import Rules
 from registry_mesh.replication.sentences import size
+from registry_mesh.replication.tag_facts import TagFacts
 
 _FILE = click.Path(path_type=Path)
 

@@ -26,9 +26,10 @@ from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.place import Place
 from registry_mesh.ports.repositories import KeptRepository, Repository, TagPage
 from registry_mesh.replication.counting import counts_by_kind, needs_more_than_names
-from registry_mesh.replication.decision import Decision, TagFacts, Verdict, decide
+from registry_mesh.replication.decision import Decision, Verdict, decide
 from registry_mesh.replication.decision import Place as DecidedPlace
 from registry_mesh.replication.rules import Rule, Rules
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.wanted import selecting
 
 T = TypeVar("T")

@@ -15,8 +15,8 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.repositories import KeptRepository, Repository
-from registry_mesh.replication.decision import TagFacts
 from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.tag_facts import TagFacts
 
 
 class FactFinder:

@@ -17,8 +17,9 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure
 from registry_mesh.replication.companions import ALL, NONE, Companions
-from registry_mesh.replication.decision import Decision, TagFacts, Verdict
+from registry_mesh.replication.decision import Decision, Verdict
 from registry_mesh.replication.rules import Platforms
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.terms import Data
 from registry_mesh.replication.wanted import companions, is_companion
 

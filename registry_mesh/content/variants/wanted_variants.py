@@ -15,8 +15,9 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.failures import Failure, StoreBroken
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.replication.decision import Decision, Place, TagFacts, Verdict, decide
+from registry_mesh.replication.decision import Decision, Place, Verdict, decide
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
+from registry_mesh.replication.tag_facts import TagFacts
 from registry_mesh.replication.wanted import is_companion
 from registry_mesh.tasks.threads import offload
 
