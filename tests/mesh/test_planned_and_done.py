@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mesh.planned_and_done import Ruled, differences, of_json, of_text, ruled
+from tests.mesh.planned_and_done import Ruled, differences, of_json, of_text, refused_there, ruled
 from tests.simulators.drawn_rules import NAMES, Draw, seed_by
 
 CASES = int(os.environ.get("PLAN_CASES", "3"))
@@ -67,9 +67,10 @@ async def case(folder: Path, seed: str) -> list[str]:
             found.append(f"text says {of_text(text)}, JSON {of_json(plan)}")
         if (live["steps"], live["totals"]) != (plan["steps"], plan["totals"]):
             found.append(f"replicate --plan says {live['totals']}, rules plan {plan['totals']}")
-        again = await node.planned()
-        if again["steps"]:
-            found.append(f"planned once more: {[(s['do'], s['to'], s['new_bytes']) for s in again['steps']]}")
+        turned_away = refused_there(outcome)
+        again = [step for step in (await node.planned())["steps"] if step["digest"] not in turned_away]
+        if again:
+            found.append(f"planned once more: {[(s['do'], s['to'], s['new_bytes']) for s in again]}")
     return found
 
 
