@@ -32,6 +32,23 @@ rules:
     assert reason.words == ("repos: atlas/scratch/keepme is excluded by !**/scratch/** of set lhc",)
 
 
+def test_an_explanation_says_what_is_asked_of_images() -> None:
+    rules = rules_of(f"""
+rules:
+  - {{name: r, from: {HOST}, repos: a, tags: "1", types: [image, "!x"], labels: {{tier: "prod*", a: b}}}}
+  - {{name: s, from: {HOST}, repos: a, tags: "1", platforms: [linux/arm64, linux/amd64], labels: {{a: b}}}}
+""")
+    first, second = explain(rules, RegistryName(HOST), RepositoryName("a"), Tag("1"))
+    assert first.words[2:] == (
+        "types: the first image must be image, !x",
+        "labels: each image must have a=b and tier=prod*",
+    )
+    assert second.words[2:] == (
+        "platforms: linux/amd64, linux/arm64",
+        "labels: each image for linux/amd64, linux/arm64 must have a=b",
+    )
+
+
 ETCD = ["3.4.13-0", "3.5.4-0", "3.5.6-0", "3.5.12-1", "3.6.1-0", "latest"]
 
 
