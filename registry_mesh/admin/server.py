@@ -54,16 +54,7 @@ class AdminServer:
         self._moving = moving
         self._guard = Guard(lets_in, AskedAs(hosts), runs, audit)
         self._collector = TableCollector(node.table, info)
-        app = web.Application(middlewares=[self._guarded])
-        app.router.add_get("/", self._index)
-        for path in ("/livez", "/healthz"):
-            app.router.add_get(path, self._live)
-        app.router.add_get("/readyz", self._ready)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/status", self._status)
-        app.router.add_get("/api/1/findings", self._findings)
-        app.router.add_get("/api/1/events", self._events)
-        app.router.add_get("/api/1/fills", self._fills)
+        app = self._app()
         if images is not None:
             add_images(app, images)
         if pulls is not None:
@@ -76,6 +67,20 @@ class AdminServer:
         self._crowd: Crowd | None = None
         self._listener: Listener | None = None
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
+
+    def _app(self) -> web.Application:
+        """With what every node tells."""
+        app = web.Application(middlewares=[self._guarded])
+        app.router.add_get("/", self._index)
+        for path in ("/livez", "/healthz"):
+            app.router.add_get(path, self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._status)
+        app.router.add_get("/api/1/findings", self._findings)
+        app.router.add_get("/api/1/events", self._events)
+        app.router.add_get("/api/1/fills", self._fills)
+        return app
 
     async def start(
         self,

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator
 
 from registry_mesh.auth.access import Action, Verdict
 from registry_mesh.edge import conditional, ranges
+from registry_mesh.edge.call import Call
 from registry_mesh.edge.entity_tags import etag
-from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.exchange import Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.keep_hot import keep_blob
 from registry_mesh.edge.multipart import send_parts

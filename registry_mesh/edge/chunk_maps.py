@@ -11,7 +11,8 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.chunks.map_format import MEDIA_TYPE, OLD_MEDIA_TYPE, encode, encode_old, root
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.respond import IMMUTABLE
 from registry_mesh.oci.digest import Digest

@@ -8,7 +8,8 @@ from typing import Final
 
 from registry_mesh.auth.access import Action, Verdict
 from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, tokens, uploads
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import MethodNotAllowed, NotFound
 from registry_mesh.edge.target import Target, parse_target
 from registry_mesh.oci.endpoints import Endpoint, Match, match

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import urlencode
 
 from aiohttp import web
 from aiohttp.streams import StreamReader
@@ -16,21 +14,18 @@ from aiohttp.web_protocol import RequestPayloadError
 from registry_mesh.auth.access import Action, Asked, Decision, Verdict
 from registry_mesh.auth.certified import stated
 from registry_mesh.edge import head
+from registry_mesh.edge.call import Call
 from registry_mesh.edge.faults import BodyTimeout, ExpectationFailed
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.settings import Settings
-from registry_mesh.edge.target import NO_QUERY, Query
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.sending import Wire
-from registry_mesh.oci.endpoints import Endpoint
-from registry_mesh.oci.reference import RegistryName, RepositoryName
+from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import RequestInvalid, SizeInvalid, Unsupported
 from registry_mesh.ports.blobs import PIECE, Provenance
 from registry_mesh.ports.cut_off import CUT_OFF
-from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import Repository
-from registry_mesh.ports.role import Role
 from registry_mesh.telemetry.traces import Trace
 
 SLOWEST: Final = 500
@@ -40,41 +35,6 @@ SMALL: Final = 64 << 10
 _DRAIN: Final = 1 << 20
 """What is left of a refused request body and is read for the sake of the connection; beyond it the connection ends."""
 _NOTHING_YET: Final = Asked(Action.PULL)
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is asked for, taken apart and checked; `repository` is None for end points outside of any."""
-
-    role: Role
-    endpoint: Endpoint
-    reference: str = ""
-    query: Query = NO_QUERY
-    registry: RegistryName | None = None
-    """As the request named it."""
-    meant: RegistryName | None = None
-    """The same, or the listener's default; None: the role's."""
-    by_path: bool = False
-    """Named as the first component of the path, not by `ns=`."""
-    prefix: str = ""
-    """Path under which a proxy before us offers `/v2/`."""
-    name: RepositoryName = RepositoryName("")  # noqa: RUF009 - a NewType of str
-    repository: Repository | None = None
-    who: Pusher = field(default_factory=Pusher)
-
-    def path(self, rest: str, **params: str) -> str:
-        """The path, with a query, of `rest` in the same repository; it goes on naming the same registry."""
-        prefix = (
-            f"{self.prefix}/v2/{self.registry}" if self.registry and self.by_path else f"{self.prefix}/v2"
-        )
-        if self.registry and not self.by_path:
-            params["ns"] = self.registry
-        path = f"{prefix}/{self.name}/{rest}" if self.name else f"{prefix}/{rest}"
-        return f"{path}?{urlencode(params)}" if params else path
-
-    def location(self, rest: str) -> tuple[str, str]:
-        """The `Location` field for `rest` below this repository."""
-        return ("Location", self.path(rest))
 
 
 class Exchange:

@@ -8,7 +8,8 @@ from typing import Final
 
 from registry_mesh.auth.access import Action, Asked
 from registry_mesh.edge import head
-from registry_mesh.edge.exchange import Call, Exchange, namespace
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange, namespace
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.manifest import HotManifest

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from registry_mesh.auth.access import Action
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.pages import answer, link, page
 from registry_mesh.edge.respond import provenance_fields
 from registry_mesh.oci.reference import RepositoryName

@@ -12,8 +12,9 @@ from typing import Final
 
 from registry_mesh.auth.access import Action
 from registry_mesh.edge import conditional
+from registry_mesh.edge.call import Call
 from registry_mesh.edge.entity_tags import etag
-from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.exchange import Exchange, writable
 from registry_mesh.edge.faults import TargetTooLong
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.keep_hot import keep_manifest

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
 from registry_mesh.oci.refusals import RequestInvalid
 

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 from registry_mesh.auth.policies import EVERYBODY
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import MethodNotAllowed, TargetTooLong
 from registry_mesh.oci.refusals import Denied, RequestInvalid
 from registry_mesh.ports.pulls import KINDS, Pull, PullRecords

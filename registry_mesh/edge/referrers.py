@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.pages import answer, link, page, within
 from registry_mesh.edge.respond import provenance_fields
 from registry_mesh.oci.digest import Digest

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from registry_mesh.edge.call import Call
 from registry_mesh.edge.entity_tags import not_modified
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import MethodNotAllowed
 from registry_mesh.edge.head import Fields
 

@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from registry_mesh.auth.access import Action
-from registry_mesh.edge.exchange import Call, Exchange, writable
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange, writable
 from registry_mesh.edge.head import Fields
 from registry_mesh.oci.digest import Digest, new_hasher
 from registry_mesh.oci.reference import RepositoryName, parse_name

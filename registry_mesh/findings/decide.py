@@ -13,12 +13,12 @@ from registry_mesh.findings.of_node import (
     of_certificates,
     of_files,
     of_program,
-    of_rules,
     of_store,
     of_webhooks,
 )
 from registry_mesh.findings.of_parents import of_parents
 from registry_mesh.findings.of_pulls import of_pulls
+from registry_mesh.findings.of_rules import of_rules
 from registry_mesh.findings.of_surroundings import of_surroundings
 
 _CHECKS: Final[Sequence[Callable[[NodeFacts, float], Iterator[Finding]]]] = (

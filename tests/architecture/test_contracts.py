@@ -70,6 +70,8 @@ WRONG = [
     ("content/wrong.py", "import aiohttp"),
     ("content/nest/wrong.py", "import registry_mesh.stores"),
     ("content/fill/wrong.py", "import registry_mesh.content.nest"),
+    ("content/variants/wrong.py", "import registry_mesh.content.holdings"),
+    ("content/new.py", ""),
     ("content/fill/state.py", "from registry_mesh.content.fill.fill import Fill"),
     (
         "content/fill/readers.py",

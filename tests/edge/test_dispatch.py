@@ -10,7 +10,8 @@ from registry_mesh.auth.access import Action, AnonymousAccess, Asked, Decision, 
 from registry_mesh.chunks.chunk_map import CHUNK, PAGE
 from registry_mesh.chunks.map_format import MEDIA_TYPE, OLD_MEDIA_TYPE, decode, root
 from registry_mesh.chunks.sums import SumAlgorithm
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest

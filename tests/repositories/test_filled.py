@@ -16,10 +16,10 @@ from registry_mesh.oci.refusals import Conflict
 from registry_mesh.ports.happenings import Happening
 from registry_mesh.ports.pieces import put
 from registry_mesh.ports.pushes import Pusher
+from registry_mesh.repositories.account import QuotaExceeded
 from registry_mesh.repositories.filled import FilledRepositories
 from registry_mesh.repositories.keys import RepositoryKeys
 from registry_mesh.repositories.of_origin import Repositories
-from registry_mesh.repositories.quotas import QuotaExceeded
 from registry_mesh.stores.memory.records import MemoryRecords
 from tests.simulators.origins import ALICE, REGISTRY, memory_origin
 

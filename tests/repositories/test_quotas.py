@@ -11,8 +11,9 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RepositoryName, Tag
 from registry_mesh.oci.refusals import Denied
 from registry_mesh.ports.uploads import EXPIRY
+from registry_mesh.repositories.account import QuotaExceeded
 from registry_mesh.repositories.of_origin import Repositories
-from registry_mesh.repositories.quotas import QuotaExceeded, Quotas
+from registry_mesh.repositories.quotas import Quotas
 from registry_mesh.stores.disk.exclusive import alone_below
 from tests.eventually import eventually
 from tests.simulators.origins import (

@@ -90,13 +90,19 @@ def command(
     else:
         columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         click.echo("\n".join(lines(images, told, now, columns)))
-    began = told.get("uses_since")
-    if unused is not None and (began is None or began > now - unused):
-        since = f"since {day(began)} only" if began is not None else "by no version of this node yet"
-        click.echo(f"note: uses are noted {since}: what was used before is not known", err=True)
+    if unused is not None:
+        _note_how_far_back(told, now - unused)
     if patterns and not chosen(told, patterns):
         click.echo(nothing_called(told, patterns[0]), err=True)
     sys.exit(0 if images or not patterns else 1)
+
+
+def _note_how_far_back(told: Told, wanted: float) -> None:
+    """Say so where uses are not noted since `wanted`."""
+    began = told.get("uses_since")
+    if began is None or began > wanted:
+        since = f"since {day(began)} only" if began is not None else "by no version of this node yet"
+        click.echo(f"note: uses are noted {since}: what was used before is not known", err=True)
 
 
 def nothing_called(told: Told, name: str) -> str:

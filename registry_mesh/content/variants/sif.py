@@ -82,28 +82,7 @@ def head(size: int, code: str, name: str, seed: str) -> bytes:
 def squash(tree: Iterator[bytes], config: Mapping[str, Any], to: Path, go_on: Callable[[], None]) -> None:
     """Make a squashfs of a tar, and of what `config` (of the image) says of running it. `ValueError` where the
     program is not there, or fails."""
-    command = [
-        "sqfstar",
-        "-quiet",
-        "-no-progress",
-        "-all-root",
-        "-root-mode",
-        "755",
-        "-comp",
-        "gzip",
-        str(to),
-    ]
-    try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
-        )
-    except FileNotFoundError:
-        why = "needs the program sqfstar, which is not installed here: install squashfs-tools, 4.5 or later"
-        raise ValueError(why) from None
+    process = _sqfstar(to)
     try:
         assert process.stdin is not None, "it is a pipe"
         for piece in _run_files(config):
@@ -121,6 +100,22 @@ def squash(tree: Iterator[bytes], config: Mapping[str, Any], to: Path, go_on: Ca
     _, told = process.communicate()
     if process.returncode:
         raise ValueError(f"sqfstar: {told.decode('utf-8', 'replace').strip()[-300:]}")
+
+
+def _sqfstar(to: Path) -> subprocess.Popen[bytes]:
+    """The program, which makes a squashfs of the tar on its standard input."""
+    how = "-quiet -no-progress -all-root -root-mode 755 -comp gzip"
+    try:
+        return subprocess.Popen(
+            ["sqfstar", *how.split(), str(to)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "SOURCE_DATE_EPOCH": "0"},
+        )
+    except FileNotFoundError:
+        why = "needs the program sqfstar, which is not installed here: install squashfs-tools, 4.5 or later"
+        raise ValueError(why) from None
 
 
 def _run_files(config: Mapping[str, Any]) -> Iterator[bytes]:

@@ -17,7 +17,8 @@ import pytest
 import trustme
 
 from registry_mesh.auth.access import Level
-from registry_mesh.edge.exchange import Call, Exchange
+from registry_mesh.edge.call import Call
+from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.hot import connection as fast
 from registry_mesh.edge.server import Server
 from registry_mesh.stores.disk.locks import try_flock
