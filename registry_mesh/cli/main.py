@@ -19,7 +19,7 @@ COMMANDS: Final = {
     "parents": "Show how a node's parents do: state, cause, since when, next try.",
     "replicate": "Bring to a replica what its rules select.",
     "rules": "Check rule files; say what they select.",
-    "runs": "Show the last runs of a replica's rules, and what failed.",
+    "runs": "Show the last runs of a node's rules, and what failed.",
     "access": "Check policy files; say who may do what.",
     "robot": "Make, list and revoke logins for programs.",
     "tags": "Show a tag's history; bring back what was deleted or moved.",
