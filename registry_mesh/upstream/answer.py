@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import cast
+from typing import Final, cast
 
 import aiohttp
 
@@ -19,6 +19,9 @@ from registry_mesh.upstream.codings import decoded
 from registry_mesh.upstream.direct import direct_body
 from registry_mesh.upstream.health.stall import Stall
 from registry_mesh.upstream.sender import Sender
+
+_SAME: Final = {203: 200, 410: 404}
+"""Statuses that mean no more to who pulls than others do."""
 
 
 class Answer:
@@ -40,8 +43,9 @@ class Answer:
 
     @property
     def status(self) -> int:
-        """The status code; 200 also where a proxy says that it changed something (203; RFC 9110, 15.3.4)."""
-        return 200 if self._response.status == 203 else self._response.status
+        """The status code; 200 also where a proxy says that it changed something (203; RFC 9110, 15.3.4), 404 also for
+        what is gone for good (410)."""
+        return _SAME.get(self._response.status, self._response.status)
 
     @property
     def source(self) -> str:

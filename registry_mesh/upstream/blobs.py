@@ -18,6 +18,7 @@ from registry_mesh.ports.blobs import TO_END, BlobInfo
 from registry_mesh.ports.failures import (
     Failure,
     SourceDenied,
+    SourceErred,
     SourceLied,
     SourceRefused,
     SourceUnavailable,
@@ -26,6 +27,7 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blob_reading import BlobReading
+from registry_mesh.upstream.codings import codings
 from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 
@@ -66,7 +68,10 @@ class ParentBlobs:
         async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
             if answer.status == 404 and self._parent.session.mesh:
                 raise self._unknown(digest)
-            return answer.length if answer.status == 200 else None
+            packed = codings(
+                answer.field("Content-Encoding")
+            )  # the length may be that of what it was packed to
+            return answer.length if answer.status == 200 and not packed else None
 
     async def _got(self, digest: Digest, beyond: float = 0.0) -> int:
         """By GET of one byte. A registry that knows no ranges sends all, and is hung up once the head tells the size.
@@ -134,13 +139,13 @@ class ParentBlobs:
     async def _ranged(
         self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str], span: Span | None
     ) -> Answer:
-        """The answer to a range; to the whole, where it has none that can be read, or refuses it: the proxy before it
-        may, or an address that is signed without it."""
+        """The answer to a range; to the whole, where it has none that makes sense, refuses it, as the proxy before it
+        may, or an address that is signed without it, or fails at it."""
         try:
             answer = await self._opened(stack, digest, headers)
             if span is None or not _is_no_answer(answer, span):
                 return answer
-        except (SourceDenied, SourceRefused):
+        except (SourceDenied, SourceRefused, SourceErred):
             if span is None:
                 raise
         await stack.aclose()
@@ -230,7 +235,9 @@ def _is_no_answer(answer: Answer, span: Span) -> bool:
     if answer.status != 206:
         return answer.status in (400, 405)
     part = _CONTENT_RANGE.fullmatch(told)
-    return part is None or (part[3] != "*" and int(part[2]) + 1 < min(span.stop, int(part[3])))
+    if part is None or int(part[1]) > span.start:
+        return True
+    return part[3] != "*" and not min(span.stop, int(part[3])) <= int(part[2]) + 1 <= int(part[3])
 
 
 def _tells_no_size(answer: Answer) -> bool:

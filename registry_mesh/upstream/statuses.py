@@ -26,7 +26,14 @@ LOOPS: Final = "its way to what was asked for leads back here, so nodes are each
 _BESIDE: Final = re.compile(r"/.+/(?:referrers/[^/]+|manifests/sha(?:256|512)-[0-9a-f]{64})")
 """Referrers, by the API or by the tag: a parent that is broken there alone is well for all else."""
 
-_ANSWERED: Final = {304: "not_modified", 404: "unknown", 401: "denied", 403: "denied", 429: "throttled"}
+_ANSWERED: Final = {
+    304: "not_modified",
+    404: "unknown",
+    410: "unknown",
+    401: "denied",
+    403: "denied",
+    429: "throttled",
+}
 _PAGE: Final = "text/html"
 OWN_NODE: Final = "Registry-Mesh-Node"
 """The field in which a node of ours names itself, where it says who is above it."""

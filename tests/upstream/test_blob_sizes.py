@@ -64,6 +64,19 @@ async def test_one_get_tells_the_size_and_is_remembered(
     assert methods(parent) == ["HEAD", "GET", "GET"]
 
 
+async def test_the_length_of_a_packed_body_is_not_the_size(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Encoding": "gzip", "Content-Length": "77"})
+        told = {"Content-Range": f"bytes 0-0/{len(DATA)}"}
+        return web.Response(status=206, body=DATA[:1], headers=told)
+
+    parent.answers[PATH] = answer
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+
+
 async def test_what_get_says_no_to_is_not_remembered(parent: SimulatedRegistry, app: Repository) -> None:
     with pytest.raises(BlobUnknown):
         await app.blobs.stat(NAMED)

@@ -200,6 +200,26 @@ async def test_a_list_of_nothing_without_end_ends(parent: SimulatedRegistry, app
     assert "empty" in page.note
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_a_page_that_is_not_there_ends_a_list(
+    parent: SimulatedRegistry, app: Repository, status: int
+) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if "page" in request.query:
+            return web.Response(status=status)
+        return web.json_response({"tags": ["b", "a"]}, headers={"Link": linked("page=2")})
+
+    parent.answers[PATH] = answer
+    page = await app.tags.tags(EVERY)
+    assert page.tags == ("a", "b")
+    assert "not there" in page.note
+
+
+async def test_keys_may_be_spelt_as_go_reads_them(parent: SimulatedRegistry, app: Repository) -> None:
+    parent.says(PATH, text='{"Name": "team/app", "Tags": ["a"]}')
+    assert await whole(app) == ("a",)
+
+
 @pytest.mark.parametrize(
     "body", ['{"errors": []}', "{}", "[]", "<html>", '{"tags": {}}', '{"tags": 1}', "[" * 9999]
 )

@@ -167,7 +167,7 @@ async def test_200_to_a_range_is_never_taken_for_the_range(
     assert await read(app, Span(70_000, 70_010)) == DATA[70_000:70_010]
 
 
-@pytest.mark.parametrize("status", [400, 403, 405, 501, 206])
+@pytest.mark.parametrize("status", [400, 403, 405, 500, 501, 206])
 async def test_a_range_that_is_refused_or_answered_in_part_is_cut_out_of_the_whole(
     parent: SimulatedRegistry, app: Repository, status: int
 ) -> None:
@@ -191,15 +191,21 @@ async def test_a_total_that_is_more_than_there_is_does_not_keep_the_whole_away(
 
 
 @pytest.mark.parametrize("wrong", [{"shift": 1}, {"total": 100_000}])
-async def test_a_wrong_content_range_is_a_lie(
+async def test_a_wrong_content_range_is_no_answer(
     parent: SimulatedRegistry, app: Repository, wrong: dict[str, int]
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
-        return ranged(request, **wrong)
+        return ranged(request, **wrong) if "Range" in request.headers else web.Response(body=DATA)
 
     parent.answers[BLOB] = answer
+    assert await read(app, Span(100_500, 110_000)) == DATA[100_500:110_000]
+
+
+async def test_a_part_in_place_of_the_whole_is_a_lie(parent: SimulatedRegistry, app: Repository) -> None:
+    told = {"Content-Range": f"bytes 1-{len(DATA) - 1}/{len(DATA)}"}
+    parent.says(BLOB, status=206, body=DATA[1:], headers=told)
     with pytest.raises(SourceLied):
-        await read(app, Span(100_500, 200_000))
+        await read(app, Span(0, 10))
 
 
 async def test_past_the_end(parent: SimulatedRegistry, app: Repository) -> None:
@@ -213,6 +219,7 @@ async def test_past_the_end(parent: SimulatedRegistry, app: Repository) -> None:
     ("status", "failure"),
     [
         (404, BlobUnknown),
+        (410, BlobUnknown),
         (401, SourceDenied),
         (403, SourceDenied),
         (429, SourceThrottled),

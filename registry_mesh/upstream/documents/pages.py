@@ -42,4 +42,9 @@ async def page(
             f"sent a {what} whose Link to the next page cannot be read: {str(fault)[:200]}",
             source=session.name,
         ) from None
-    return document, None if following is None else f"{path.partition('?')[0]}?{following}"
+    return _spelt(document), None if following is None else f"{path.partition('?')[0]}?{following}"
+
+
+def _spelt(document: dict[str, Any]) -> dict[str, Any]:
+    """With its own keys as the specification spells them: clients written in Go read `Tags` as `tags`."""
+    return {key.lower(): value for key, value in document.items()} | document

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
+from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.failures import SourceUnreadable
 
 PAGE: Final = 100
@@ -49,7 +50,13 @@ class Walk:
         """The new names of each page, in the parent's order. `SourceUnreadable` where the list is beyond all bounds."""
         while self._path is not None:
             self._asked.add(self._path)
-            document, following = await self._ask(self._path)
+            try:
+                document, following = await self._ask(self._path)
+            except NameUnknown:
+                if len(self._asked) == 1:
+                    raise
+                self.note, self._path = "links to a page that is not there", None
+                return
             names = self._names(document)
             fresh = [name for name in dict.fromkeys(names) if name not in self._known]
             self._known.update(fresh)
