@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from registry_mesh.access.issuers import Issuer, KeylessIssuer, KeysInvalid
 from registry_mesh.auth.access import Level
@@ -20,6 +21,8 @@ from registry_mesh.config.robot_files import KeptRobot, load_robots
 from registry_mesh.config.schema import Config
 from registry_mesh.config.values import is_address
 from registry_mesh.tasks.files import ON_DISK, Files
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 def load_book(
@@ -127,6 +130,13 @@ def check_keys(path: str) -> None:
         Issuer("", "", "", _key_set(_text(path, ON_DISK)))
     except KeysInvalid as fault:
         raise ConfigInvalid([_no_keys(path, fault)]) from None
+
+
+def check_bearer(path: str) -> None:
+    """`ConfigInvalid` where the file holds no token (RFC 6750, section 2.1)."""
+    if not _TOKEN.fullmatch(_text(path, ON_DISK).strip()):
+        how = "a token is one word of A-Z a-z 0-9 - . _ ~ + / ="
+        raise ConfigInvalid([Finding(path, Mark(1, 1), (), "no token", how)])
 
 
 def _key_set(text: str | bytes) -> Mapping[str, Any]:

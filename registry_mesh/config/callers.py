@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from registry_mesh.config.values import Duration, FilePath, KeySource, Patterns, Section, Text
+from registry_mesh.config.values import Duration, FilePath, KeySource, PageUrl, Patterns, Section, Text
 
 Right = Literal["nothing", "pull", "push", "admin"]
 
@@ -19,7 +19,7 @@ class AccessTokens(Section):
     with the node; nodes behind one name need one key."""
     service: Text | None = None
     """What the tokens are for; the node's name where absent."""
-    realm: Text | None = None
+    realm: PageUrl | None = None
     """The address of `/token` as clients reach it, where that is not the address that they asked."""
     lifetime: Annotated[Duration, Field(ge=60, le=86400)] = 300.0
     """A token is good for so long; 1m to 1d."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from registry_mesh.config.document import Document
+from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.upstream.login.credentials import LIMIT, CredentialsInvalid, parse_document
 from registry_mesh.upstream.login.credentials import Document as Logins
@@ -35,9 +35,12 @@ class _Place:
         self.document.warn(self.path, what, how)
 
 
-def check_login(document: Document, registry: Path) -> None:
-    """Add what is wrong with the registry's credentials to the document's findings. A file is read, nothing is run."""
-    place = _Place(document, (*registry, "credentials"), tuple(_urls(document.find(*registry, "parents"))))
+def check_login(document: Document, section: Path) -> None:
+    """Add what is wrong with the credentials of a registry, or of siblings, to the document's findings. A file is read,
+    nothing is run."""
+    nodes = mapping(document.find(*section, "nodes")).values()
+    parents = (*_urls(document.find(*section, "parents")), *_urls([list(nodes)]))
+    place = _Place(document, (*section, "credentials"), parents)
     named = document.find(*place.path)
     if isinstance(named, dict):
         _check_command(place, named)

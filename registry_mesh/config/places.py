@@ -78,15 +78,15 @@ def store_fault(path: Path) -> tuple[str, str] | None:
     return None
 
 
-def log_fault(path: Path) -> tuple[str, str] | None:
-    """What keeps a log from being written to the file `path`; how to mend it."""
+def log_fault(path: Path, unit: str = "LogsDirectory=") -> tuple[str, str] | None:
+    """What keeps a log from being written to the file `path`; how to mend it, in systemd by the key `unit`."""
     if path.is_dir():
         return f"{path} is a folder", "name a file"
     if not path.parent.is_dir():
-        return f"there is no folder {path.parent}", "make it; under systemd with LogsDirectory="
+        return f"there is no folder {path.parent}", f"make it; under systemd with {unit}"
     target, right = (path, os.W_OK) if path.exists() else (path.parent, os.W_OK | os.X_OK)
     if not os.access(target, right, effective_ids=True):
-        return f"{target} may not be written to by {_who()}", "chown it; under systemd use LogsDirectory="
+        return f"{target} may not be written to by {_who()}", f"chown it; under systemd use {unit}"
     return None
 
 

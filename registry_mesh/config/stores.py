@@ -11,6 +11,8 @@ from registry_mesh.config.values import Duration, FilePath, ParentUrl, Section, 
 
 FOLDERS: Final[tuple[Path, ...]] = (("store", "disk", "path"), ("store", "s3", "spool", "path"))
 """Keys that name a folder of this machine."""
+AUTHORITIES: Final[Path] = ("store", "s3", "ca")
+"""The key that names a file of certificate authorities."""
 
 
 class Disk(Section):

@@ -186,6 +186,21 @@ def _keys(text: str) -> str:
     return text
 
 
+def _page(text: str) -> str:
+    """The address of one page: `http(s)://HOST[:PORT]/PATH`."""
+    parts = split(text)
+    if (
+        parts is None
+        or parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or not _WRITABLE.fullmatch(text)
+    ):
+        raise ValueError("an address is http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("an address that is told to everybody carries no user, password or fragment")
+    return text
+
+
 def plain_name(text: str) -> str:
     """What can stand in a header, a label and a log line."""
     if not text.isascii():
@@ -256,6 +271,9 @@ Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 Lines = Annotated[str, Field(min_length=1), AfterValidator(_lines)]
 NodeName = Annotated[Text, AfterValidator(plain_name)]
 FilePath = Annotated[Text, AfterValidator(_path)]
+PageUrl = Annotated[
+    Text, AfterValidator(_page), WithJsonSchema({"type": "string", "pattern": "^https?://[^@#]+$"})
+]
 KeySource = Annotated[Text, AfterValidator(_keys)]
 Address = Annotated[Text, AfterValidator(_address)]
 Patterns = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]

@@ -43,7 +43,7 @@ def blocks() -> list[Block]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What blocks name below /etc/registry-mesh."""
+    """What blocks name below /etc/registry-mesh, and what Kubernetes gives each pod."""
     made = tmp_path_factory.mktemp("etc")
     ca = trustme.CA()
     served = ca.issue_cert("registry.example")
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (made / name).write_bytes(b"".join(each.bytes() for each in served.cert_chain_pems))
     for name in ("tls.key", "site.key", "tokens.pem"):
         (made / name).write_bytes(served.private_key_pem.bytes())
-    for name in ("nodes-ca.pem", "example-ca.pem"):
+    for name in ("nodes-ca.pem", "example-ca.pem", "ca.crt"):
         ca.cert_pem.write_to_path(str(made / name))
     (made / "users").write_text("alice:$2b$04$" + "a" * 53 + "\n")
     for name, mark in (
@@ -63,6 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = next(each.text for each in blocks() if mark in each.text)
         (made / name / "all.yaml").write_text(text)
     (made / "robots").mkdir()
+    (made / "token").write_text("header.claims.signature")
     for each in blocks():
         for name in re.findall(r"/etc/registry-mesh/(\w[\w-]*\.(?:json|key))\b", each.text):
             if not (made / name).exists():
@@ -93,6 +94,7 @@ def test_the_program_takes_it(block: Block, folder: Path, tmp_path: Path) -> Non
 
 def whole(given: dict[str, object], text: str, folder: Path, scratch: Path) -> str:
     """A block as a file that is complete: of a role, with a store, and the files that it names."""
+    text = text.replace("/var/run/secrets/kubernetes.io/serviceaccount", str(folder))
     text = text.replace("/etc/registry-mesh", str(folder)).replace("/var/lib/registry-mesh", str(scratch))
     text = re.sub(r"(?m)^rules: rules$", f"rules: {folder}/rules", text)
     if "role" in given:

@@ -12,7 +12,8 @@ from registry_mesh.auth.access import Action, Actions
 from registry_mesh.auth.policies import Entry, Policies, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.auth.trials import Trial
-from registry_mesh.config.access_files import check_keys, load_users
+from registry_mesh.config.access_files import check_bearer, check_keys, load_users
+from registry_mesh.config.checking.client_tls import check_authorities
 from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Finding, Mark, Path, Severity
@@ -33,6 +34,7 @@ _CHANGING: Final[Mapping[str, Actions]] = {
 }
 """What a policy may give beyond reading, and how that is put."""
 _SAVE_KEYS: Final = "save there what the issuer has at its jwks_uri, or name that address"
+_SAVE_BEARER: Final = "save there what the address of the keys asks for"
 _MAKE_POLICIES: Final = "make the directory, with a file of policies in it: see docs/access.md"
 
 
@@ -71,6 +73,8 @@ def _check_issuers(document: Document, access: Mapping[str, Any]) -> None:
             document.report((*path, "issuer"), what, "keep one")
         if not is_address(str(issuer.get("keys"))):
             check_named(document, (*path, "keys"), check_keys, _SAVE_KEYS)
+        check_authorities(document, (*path, "ca"))
+        check_named(document, (*path, "bearer"), check_bearer, _SAVE_BEARER)
 
 
 def _check_users(document: Document, access: Mapping[str, Any]) -> None:

@@ -11,9 +11,8 @@ from registry_mesh.config.finding import Path
 
 def check_client_tls(document: Document, path: Path) -> None:
     """Report what is wrong with `ca`, `certificate` and `key` below `path`."""
-    ca, certificate, key = (document.find(*path, name) for name in ("ca", "certificate", "key"))
-    if isinstance(ca, str):
-        _check_authorities(document, (*path, "ca"), ca)
+    certificate, key = (document.find(*path, name) for name in ("certificate", "key"))
+    check_authorities(document, (*path, "ca"))
     if isinstance(certificate, str) and isinstance(key, str):
         for part, what, how in check_pair(certificate, key):
             document.report_file((*path, part), certificate if part == "certificate" else key, what, how)
@@ -22,7 +21,11 @@ def check_client_tls(document: Document, path: Path) -> None:
         document.report((*path, lone), f"{lone} without {lacking}", f"add {lacking}: FILE", key=True)
 
 
-def _check_authorities(document: Document, path: Path, file: str) -> None:
+def check_authorities(document: Document, path: Path) -> None:
+    """Report what is wrong with the file of authorities that the key at `path` names, if it names one."""
+    file = document.find(*path)
+    if not isinstance(file, str) or not file:
+        return
     try:
         ssl.create_default_context(cafile=file)
     except ssl.SSLError:

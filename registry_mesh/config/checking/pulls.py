@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 from registry_mesh.config.document import Document, mapping
+from registry_mesh.config.places import log_fault
 from registry_mesh.config.values import listed
 
 KEY_BYTES: Final = 16
@@ -22,10 +22,8 @@ def check_pulls(document: Document) -> None:
             if key in pulls:
                 document.report(("pulls", key), f"{key} without file", "add file: FILE", key=True)
         return
-    if isinstance(file, str) and not os.access(Path(file).parent, os.W_OK) and Path(file).parent.exists():
-        document.report(
-            ("pulls", "file"), f"{Path(file).parent} cannot be written to", "give it to the node's user"
-        )
+    if isinstance(file, str) and file and (fault := log_fault(Path(file), "StateDirectory=")) is not None:
+        document.lack(("pulls", "file"), *fault)
     reporters = listed(pulls.get("reporters"))
     for each in reporters if isinstance(reporters, tuple) else ():
         if str(each).startswith("@") or each == "users":

@@ -10,6 +10,7 @@ from typing import Any, Final
 from registry_mesh.config.checking.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
+from registry_mesh.config.logins import check_login
 
 _NODES: Final[Path] = ("siblings", "nodes")
 
@@ -22,6 +23,7 @@ def check_siblings(document: Document) -> None:
         _check_addresses(document, nodes)
         _check_parents(document, nodes)
     check_client_tls(document, ("siblings",))
+    check_login(document, ("siblings",))
 
 
 def _check_itself(document: Document, nodes: Mapping[str, Any]) -> None:

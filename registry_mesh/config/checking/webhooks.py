@@ -7,6 +7,7 @@ from pathlib import Path
 
 from registry_mesh.config.checking.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
+from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.places import log_fault
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
 
@@ -14,20 +15,20 @@ _MEND = "make one: echo whsec_$(openssl rand -base64 32)"
 
 
 def check_webhooks(document: Document) -> None:
-    """Add what is wrong to the document's findings."""
+    """Add what is wrong to the document's findings, also with the key of events that this node is told of."""
+    _check_secret(document, ("replication", "webhook_secret"))
     receivers = mapping(document.find("webhooks", "receivers"))
     queue = document.find("webhooks", "queue")
     if receivers and queue is None:
         document.report(("webhooks",), "receivers without a queue", "add queue: FILE", key=True)
-    if isinstance(queue, str) and queue and (fault := log_fault(Path(queue))) is not None:
+    if isinstance(queue, str) and queue and (fault := log_fault(Path(queue), "StateDirectory=")) is not None:
         document.lack(("webhooks", "queue"), *fault)
     for name in receivers:
-        _check_secret(document, name)
+        _check_secret(document, ("webhooks", "receivers", name, "secret"))
         check_client_tls(document, ("webhooks", "receivers", name))
 
 
-def _check_secret(document: Document, name: str) -> None:
-    path = ("webhooks", "receivers", name, "secret")
+def _check_secret(document: Document, path: KeyPath) -> None:
     secret = document.find(*path)
     kind, _, target = secret.partition(":") if isinstance(secret, str) else ("", "", "")
     try:

@@ -11,7 +11,7 @@ from typing import Final
 from registry_mesh.config.checking.access import check_access
 from registry_mesh.config.checking.admin import check_admin
 from registry_mesh.config.checking.certificates import authorities_fault, check_pair
-from registry_mesh.config.checking.client_tls import check_client_tls
+from registry_mesh.config.checking.client_tls import check_authorities, check_client_tls
 from registry_mesh.config.checking.pulls import check_pulls
 from registry_mesh.config.checking.siblings import check_siblings
 from registry_mesh.config.checking.webhooks import check_webhooks
@@ -22,7 +22,7 @@ from registry_mesh.config.logins import check_login
 from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
 from registry_mesh.config.signers import check_keys
-from registry_mesh.config.stores import check_store
+from registry_mesh.config.stores import AUTHORITIES, check_store
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
@@ -56,6 +56,7 @@ def check_document(document: Document) -> None:
     check_offered(document)
     check_places(document)
     check_store(document)
+    check_authorities(document, AUTHORITIES)
     _check_registries(document)
     _check_prices(document)
     _check_filling(document)

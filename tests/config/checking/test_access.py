@@ -51,6 +51,11 @@ def test_on_the_machine_itself_no_login_is_needed(address: str) -> None:
         ({"tokens": {"lifetime": "5m"}}, "tokens without users; add users: FILE"),
         ({"users": "/nowhere/users"}, "No such file or directory"),
         ({"robots": "/nowhere"}, "No such file or directory"),
+        ({"users": "/nowhere", "tokens": {"realm": "example.org/token"}}, "https://HOST[:PORT]/PATH"),
+        (
+            {"users": "/nowhere", "tokens": {"realm": "https://a:b@example.org/token"}},
+            "carries no user, password",
+        ),
         ({"policies": "/nowhere"}, "No such file or directory"),
         ({"policies": "/tmp", "anonymous": "pull"}, "anonymous beside policies says nothing"),
     ],
