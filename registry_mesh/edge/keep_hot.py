@@ -41,7 +41,8 @@ def keep_manifest(
     until = now + min(RENEWED, RENEWED if provenance.fresh_for is None else provenance.fresh_for)
     confirmed = now - provenance.age if provenance.age is not None else None
     kind = "tag" if exchange.by_tag else "manifest"
-    entry = HotManifest(_shape(exchange, call, fields), kind, size, data, confirmed, until)
+    shape = _shape(exchange, call, fields, len(data))
+    entry = HotManifest(shape, kind, size, data, confirmed, until)
     hot.keep_manifest(_key(exchange), entry)
 
 
@@ -52,7 +53,7 @@ def keep_blob(exchange: Exchange, call: Call, digest: Digest, fields: Fields, re
         return
     if hot.wants_blob(key := _key(exchange)):
         assert call.repository is not None
-        shape = _shape(exchange, call, fields)
+        shape = _shape(exchange, call, fields, reading.info.size)
         hot.keep_blob(key, call.repository.blobs, digest, reading.span, shape)
 
 
@@ -82,7 +83,7 @@ def _key(exchange: Exchange) -> bytes:
     return f"{exchange.method} {exchange.request.raw_path}".encode()
 
 
-def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
+def _shape(exchange: Exchange, call: Call, fields: Fields, size: int) -> Shape:
     assert call.repository is not None
     repository = call.repository
     path = json.dumps(exchange.request.raw_path.partition("?")[0][:1024])
@@ -97,5 +98,5 @@ def _shape(exchange: Exchange, call: Call, fields: Fields) -> Shape:
         head.lines(field for field in fields if field[0] not in _DYNAMIC),
         head.lines(namespace(call)) + b"\r\n",
         f'"method":"{exchange.method}","path":{path},"registry":{json.dumps(repository.registry)},{asked}',
-        Fetched(thing) if exchange.method == "GET" and thing is not None else None,
+        Fetched(thing, size) if exchange.method == "GET" and thing is not None else None,
     )

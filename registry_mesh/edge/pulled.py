@@ -10,7 +10,7 @@ MOST: Final = 100_000
 """Callers and things that are told apart until they are taken; others are counted together."""
 OTHERS: Final = "(others)"
 ANSWER: Final = 1 << 64
-"""One answer, in a number that has the bytes of all answers below it: a hit adds both at once."""
+"""One answer, in a number that has the bytes of all answers below it: a hit of a part adds both at once."""
 
 
 class Thing(NamedTuple):
@@ -24,13 +24,16 @@ class Thing(NamedTuple):
 
 
 class Fetched:
-    """How often a hot answer was given. `counts`: by caller, `ANSWER` for each answer and its bytes."""
+    """How often a hot answer was given, by caller. `whole`: answers with all `size` bytes of it, whose number is added
+    to in half the time; `parts`: `ANSWER` for each other one and its bytes."""
 
-    __slots__ = ("counts", "thing")
+    __slots__ = ("parts", "size", "thing", "whole")
 
-    def __init__(self, thing: Thing) -> None:
+    def __init__(self, thing: Thing, size: int) -> None:
         self.thing = thing
-        self.counts: dict[str, int] = {}
+        self.size = size
+        self.whole: dict[str, int] = {}
+        self.parts: dict[str, int] = {}
 
 
 class Pulled:
@@ -42,10 +45,9 @@ class Pulled:
         self._begun = 0
         """Counts in those."""
 
-    def begin(self, fetched: Fetched, who: str, amount: int) -> None:
-        """Count a hit that is the caller's first since counts were taken."""
-        counts = fetched.counts
-        if not counts:
+    def begin(self, fetched: Fetched, counts: dict[str, int], who: str, amount: int) -> None:
+        """Count a hit that is the caller's first in `counts`, one of those of `fetched`, since they were taken."""
+        if not fetched.whole and not fetched.parts:
             self._fetched.append(fetched)
         if self._begun >= MOST:
             who = OTHERS
@@ -66,8 +68,11 @@ class Pulled:
         """What was counted since the last time."""
         noted, self._fetched, self._begun = self._fetched, [], 0
         for fetched in noted:
-            for who, count in fetched.counts.items():
+            for who, count in fetched.whole.items():
+                self.add(fetched.thing, who, count, count * fetched.size)
+            for who, count in fetched.parts.items():
                 self.add(fetched.thing, who, *divmod(count, ANSWER))
-            fetched.counts.clear()
+            fetched.whole.clear()
+            fetched.parts.clear()
         taken, self._counts = self._counts, {}
         return [Pull(day, site, *thing, who, pulls, size) for (thing, who), (pulls, size) in taken.items()]

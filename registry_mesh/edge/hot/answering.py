@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from registry_mesh.edge.entity_tags import not_modified
-from registry_mesh.edge.hot.callers import Caller
 from registry_mesh.edge.hot.fast_path import FastPath
 from registry_mesh.edge.hot.recognise import KnownBlob, KnownManifest
 from registry_mesh.edge.hot.remainder import Remainder
@@ -87,18 +86,14 @@ class Answering(Connection):
             path.client_limits.spend(self.client, size, now)
 
     def _count(
-        self, path: FastPath, known: KnownManifest | KnownBlob, caller: Caller | None, amount: int
+        self, path: FastPath, known: KnownManifest | KnownBlob, counts: dict[str, int], who: str, amount: int
     ) -> None:
         """Count what is sent for the caller."""
-        counts = known.counts
-        if counts is None:
-            return
-        who = self._peer if caller is None else caller.name or self._peer
-        try:
+        fetched = known.entry.shape.fetched
+        if who in counts:
             counts[who] += amount
-        except KeyError:
-            if path.pulled is not None and known.entry.shape.fetched is not None:
-                path.pulled.begin(known.entry.shape.fetched, who, amount)
+        elif path.pulled is not None and fetched is not None:
+            path.pulled.begin(fetched, counts, who, amount)
 
     def _process_keepalive(self) -> None:
         """A client that is slow to read is not an idle one, and one that had hits lately is not either."""

@@ -62,12 +62,13 @@ class BlobAnswers(Answering):
                 sent = os.sendfile(self._out, entry.fd, start, stop - start)
         except OSError:
             pass  # full, or gone: the remainder will see which
-        if path.pulled is not None and (counts := known.counts) is not None:
+        if path.pulled is not None and (counts := known.counts if asked is None else known.parts) is not None:
             who = self._peer if caller is None else caller.name or self._peer
+            amount = 1 if asked is None else ANSWER + (stop - start)  # of both sums one is short
             try:
-                counts[who] += ANSWER + (stop - start)  # of both sums one is short
+                counts[who] += amount
             except KeyError:
-                self._count(path, known, caller, ANSWER + (stop - start))
+                self._count(path, known, counts, who, amount)
         if sent == stop - start:
             path.log(f"{log}{sent}{known.log}{ranged}}}\n")
             self._used(path, known.tally, sent, now)
@@ -167,8 +168,9 @@ class BlobAnswers(Answering):
         transport.writelines((front, data))
         path.log(f"{log}{len(data)}{known.log}{ranged}}}\n")
         self._used(path, known.tally, len(data), now)
-        if path.pulled is not None:
-            self._count(path, known, caller, ANSWER + len(data))
+        if path.pulled is not None and (counts := known.counts if asked is None else known.parts) is not None:
+            who = self._peer if caller is None else caller.name or self._peer
+            self._count(path, known, counts, who, 1 if asked is None else ANSWER + len(data))
         return True
 
 

@@ -55,7 +55,7 @@ class ManifestAnswers(Answering):
         if path.pulled is not None and (counts := known.counts) is not None:
             who = self._peer if caller is None else caller.name or self._peer
             try:
-                counts[who] += known.pull
+                counts[who] += 1
             except KeyError:
-                self._count(path, known, caller, known.pull)
+                self._count(path, known, counts, who, 1)
         return True

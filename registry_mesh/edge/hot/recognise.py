@@ -19,7 +19,6 @@ from registry_mesh.edge.hot.lately import Lately
 from registry_mesh.edge.hot.layouts import MARK, NOTHING, Given, Layout, bare, layout_of
 from registry_mesh.edge.hot.manifest import HotManifest
 from registry_mesh.edge.hot.tally import Tallies, Tally
-from registry_mesh.edge.pulled import ANSWER
 
 END: Final = b"\r\n\r\n"
 
@@ -49,15 +48,13 @@ class KnownManifest:
     """A head that asks for a manifest; `log`: the end of its line in the access log, from the method on. `same` and
     `same_log`: the tally and the line of 304."""
 
-    __slots__ = ("counts", "entry", "etag", "log", "pull", "right", "same", "same_log", "tally")
+    __slots__ = ("counts", "entry", "etag", "log", "right", "same", "same_log", "tally")
 
     def __init__(self, entry: HotManifest, tally: Tally, same: Tally, agent: str) -> None:
         self.entry = entry
         self.right = entry.shape.right
         self.etag = entry.shape.etag
-        self.counts = entry.shape.counts
-        self.pull = ANSWER + entry.size
-        """What is added to one of those."""
+        self.counts = entry.shape.fetched.whole if entry.shape.fetched is not None else None
         self.tally = tally
         self.same = same
         end = f'"seconds":0.0,"agent":{agent},"cache":"hit"}}\n'
@@ -70,11 +67,13 @@ class KnownBlob:
     to the bytes sent, `whole_log` the same of the whole, `log`: what follows, up to the range, where the answer left
     at once; `remainder_log` the same without the seconds."""
 
-    __slots__ = ("counts", "entry", "log", "part_log", "remainder_log", "tally", "whole_log")
+    __slots__ = ("counts", "entry", "log", "part_log", "parts", "remainder_log", "tally", "whole_log")
 
     def __init__(self, entry: HotBlob, tally: Tally, agent: str) -> None:
         self.entry = entry
-        self.counts = entry.shape.counts
+        fetched = entry.shape.fetched
+        self.counts = fetched.whole if fetched is not None else None
+        self.parts = fetched.parts if fetched is not None else None
         self.tally = tally
         self.part_log = f'{entry.shape.log}"status":206,"bytes":'
         self.whole_log = f'{entry.shape.log}"status":200,"bytes":'

@@ -21,8 +21,3 @@ class Shape:
     tail: bytes
     log: str
     fetched: Fetched | None = None
-
-    @property
-    def counts(self) -> dict[str, int] | None:
-        """How often, by caller; see `Fetched`."""
-        return self.fetched.counts if self.fetched is not None else None
