@@ -37,6 +37,7 @@ SCENARIOS = (
     "site.logins",
     "site.hung_parent",
     "site.slow_parents",
+    "site.slow_readers",
     "site.workers",
     "site.working_set",
     "site.growth",

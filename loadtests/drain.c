@@ -53,6 +53,7 @@ static struct {
     double seconds;
     long requests, per_connection;
     int64_t range_low, range_high, aligned, fixed_start, read_rate;
+    int receive_buffer;
     uint64_t seed;
 } opt = {.host = "127.0.0.1", .method = "GET", .headers = "", .connections = 1, .timeout = 600, .seed = 1,
          .fixed_start = -1};
@@ -167,6 +168,8 @@ static void dial(Conn *c) {
     if (c->fd < 0) die("socket: %s", strerror(errno));
     int one = 1;
     setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (opt.receive_buffer) /* before the handshake, which tells the window */
+        setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &opt.receive_buffer, sizeof opt.receive_buffer);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(opt.port)};
     inet_pton(AF_INET, opt.host, &address.sin_addr);
     c->state = CONNECTING;
@@ -477,18 +480,18 @@ static void turn(Conn *c) {
     }
 }
 
-static void refill(Conn *conns) { /* every 20 ms each throttled connection may read on */
+static void refill(Conn *conns) { /* every 20 ms each throttled connection may read on, a very slow one every second */
     static int64_t last;
     int64_t now = now_us();
     if (!last) last = now;
     if (now - last < 20000) return;
-    int64_t more = opt.read_rate * (now - last) / 1000000;
+    int64_t more = opt.read_rate * (now - last) / 1000000, enough = opt.read_rate < 50000 ? opt.read_rate : 1;
     last = now;
     for (int i = 0; i < opt.connections; i++) {
         Conn *c = conns + i;
         c->allowance += more;
         if (c->allowance > opt.read_rate) c->allowance = opt.read_rate;
-        if (c->throttled && c->allowance > 0 && c->state == BODY) {
+        if (c->throttled && c->allowance >= enough && c->state == BODY) {
             c->throttled = 0;
             watch(c, EPOLLIN);
         }
@@ -500,7 +503,14 @@ static void loop(Conn *conns) {
     int64_t hard_stop = now_us() + (int64_t)opt.timeout * 1000000;
     while (live > 0) {
         int n = epoll_wait(ep, events, 256, opt.read_rate ? 20 : 200);
-        for (int i = 0; i < n; i++) turn(events[i].data.ptr);
+        for (int i = 0; i < n; i++) {
+            Conn *c = events[i].data.ptr;
+            if (c->throttled && c->state == BODY && events[i].events & (EPOLLHUP | EPOLLERR)) {
+                cut_short++;
+                fail(c, "cut while it read nothing");
+            } else
+                turn(c);
+        }
         if (opt.read_rate) refill(conns);
         if (now_us() > hard_stop) {
             for (int i = 0; i < opt.connections; i++)
@@ -561,7 +571,7 @@ static const struct option options[] = {
     {"range-to", 1, 0, 'R'},    {"start", 1, 0, 'a'},      {"aligned", 1, 0, 'A'},     {"header", 1, 0, 'H'},
     {"method", 1, 0, 'm'},      {"stampede", 0, 0, 'S'},   {"tls", 0, 0, 't'},         {"expect", 1, 0, 'x'},
     {"check", 1, 0, 'k'},       {"compare", 1, 0, 'K'},    {"reconnect", 0, 0, 'o'},   {"timeout", 1, 0, 'T'},
-    {"read-rate", 1, 0, 'd'},   {"seed", 1, 0, 'z'},       {0, 0, 0, 0}};
+    {"read-rate", 1, 0, 'd'},   {"seed", 1, 0, 'z'},       {"receive-buffer", 1, 0, 'B'}, {0, 0, 0, 0}};
 
 static void parse(int argc, char **argv) {
     int o;
@@ -588,6 +598,7 @@ static void parse(int argc, char **argv) {
         case 'o': opt.reconnect = 1; break;
         case 'T': opt.timeout = atoi(optarg); break;
         case 'd': opt.read_rate = atoll(optarg); break;
+        case 'B': opt.receive_buffer = atoi(optarg); break;
         case 'z': opt.seed = strtoull(optarg, NULL, 10) * 2 + 1; break;
         default: exit(2);
         }

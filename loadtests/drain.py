@@ -115,7 +115,7 @@ class Drain:
     ) -> Running:
         """`paths` with their sizes (-1: not checked), asked for in turn. Options: connections, seconds,
         requests, each, range, range_to, start, aligned, method, stampede, tls, expect, check, reconnect,
-        timeout, read_rate, seed."""
+        timeout, read_rate, receive_buffer, seed."""
         handle, name = tempfile.mkstemp(dir=self._folder, prefix="paths-")
         with open(handle, "w") as file:
             file.writelines(f"{path} {size}\n" for path, size in paths)

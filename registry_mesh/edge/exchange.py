@@ -18,18 +18,17 @@ from registry_mesh.edge.call import Call
 from registry_mesh.edge.faults import BodyTimeout, ExpectationFailed
 from registry_mesh.edge.head import Fields
 from registry_mesh.edge.hot.entries import Hot
+from registry_mesh.edge.patience import SLOWEST, Laggards
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.sending import Wire
 from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import RequestInvalid, SizeInvalid, Unsupported
-from registry_mesh.ports.blobs import PIECE, Provenance
+from registry_mesh.ports.blobs import PIECE, Provenance, Slices
 from registry_mesh.ports.cut_off import CUT_OFF
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.telemetry.traces import Trace
 
-SLOWEST: Final = 500
-"""Bytes of a body for which a client has a second, beyond the patience with one that sends nothing."""
 SMALL: Final = 64 << 10
 """A body up to this many bytes leaves in one write with its head."""
 _DRAIN: Final = 1 << 20
@@ -87,6 +86,10 @@ class Exchange:
     """The finding that explains that."""
     broken: str = ""
     """Why an answer did not end: `client` (it left), `slow client`, `source`."""
+    reading: Slices | None = None
+    """What the body comes from, where that is one thing."""
+    laggards: Laggards
+    """Of the listener."""
 
     def __init__(
         self, request: web.BaseRequest, settings: Settings, request_id: str, hot: Hot | None = None
@@ -258,6 +261,11 @@ class Exchange:
         self.keep_alive = False
         self.broken = self.broken or why
         self.connection.abort()
+
+    def cut_slow(self) -> None:
+        """The same for a client that reads next to nothing: the kernel drops what it has not taken."""
+        self.connection.forget_unsent()
+        self.cut("slow client")
 
 
 def namespace(call: Call) -> Fields:

@@ -63,6 +63,7 @@ class OuterRing:
         connection = request.protocol
         assert isinstance(connection, Connection)
         exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
+        exchange.laggards = self._traffic.laggards
         exchange.began, exchange.role = began, self._role_name
         exchange.keep_alive = exchange.keep_alive and not self._traffic.leaving
         exchange.trace = enter(
@@ -128,9 +129,7 @@ class OuterRing:
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
-            if self._traffic.running > self._settings.max_streams or exchange.connection.surplus:
-                exchange.keep_alive = exchange.keep_alive and not exchange.connection.surplus
-                raise Overloaded("this node is busy", retry_after=1)
+            self._demand_room(exchange)
             self._demand_patience(exchange)
             self._begin_hops(exchange)
             self._begin_share(exchange)
@@ -142,6 +141,14 @@ class OuterRing:
         except Exception as fault:
             log.exception("request %s: unexpected %s", exchange.id, type(fault).__name__)
             await self._tell(exchange, unexpected(exchange.id), fault)
+
+    def _demand_room(self, exchange: Exchange) -> None:
+        """`Overloaded` where there is too much going on, and nobody who reads next to nothing to make room."""
+        surplus = exchange.connection.surplus
+        full = self._traffic.running > self._settings.max_streams and not self._traffic.laggards.give_way()
+        if full or surplus:
+            exchange.keep_alive = exchange.keep_alive and not surplus
+            raise Overloaded("this node is busy", retry_after=1)
 
     def _demand_patience(self, exchange: Exchange) -> None:
         """`TooFast` where the client has had its share."""

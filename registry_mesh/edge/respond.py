@@ -11,6 +11,8 @@ from typing import Final
 
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.head import Fields
+from registry_mesh.edge.patience import Watch
+from registry_mesh.edge.wire.sending import TooSlow
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import PIECE, FileSlice, Piece, Pieces, Provenance, Reading
 from registry_mesh.ports.failures import Failure, SourceLied
@@ -60,6 +62,7 @@ async def send_reading(
     exchange: Exchange, status: int, fields: Fields, reading: Reading, late: Callable[[], Fields] = list
 ) -> None:
     """Head and body of one opened span. `late`: fields that are known once its first bytes are here."""
+    exchange.reading = reading
     await send_pieces(exchange, status, fields, pieces_of(reading), len(reading.span), late)
 
 
@@ -130,26 +133,27 @@ class _Completed:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-        self._loop = asyncio.get_running_loop()
-        self._seen = -1
-        self._timer: asyncio.TimerHandle | None = None
+        loop, patience = asyncio.get_running_loop(), exchange.settings.send_timeout
+        self._watch = Watch(loop, exchange.laggards, patience, self._progress, self._lags, exchange.cut_slow)
+
+    def _progress(self) -> int | None:
+        wire = self._exchange.wire
+        return wire.progress if wire.waiting else None
+
+    def _lags(self) -> None:
+        if self._exchange.reading is not None:
+            self._exchange.wire.rest(self._exchange.reading)
 
     def __enter__(self) -> None:
-        self._watch()
-
-    def _watch(self) -> None:
-        progress = self._exchange.wire.progress
-        if progress == self._seen and self._exchange.wire.waiting:
-            self._exchange.cut("slow client")
-            return
-        self._seen = progress
-        self._timer = self._loop.call_later(self._exchange.settings.send_timeout, self._watch)
+        self._watch.begin()
 
     def __exit__(self, kind: type[BaseException] | None, fault: BaseException | None, trace: object) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watch.end()
         if kind is None:
             return
+        if isinstance(fault, TooSlow):
+            self._exchange.cut_slow()
+            raise fault
         left = isinstance(fault, ConnectionError | asyncio.CancelledError)
         self._exchange.cut("client" if left else "source")
         if isinstance(fault, Failure | Refusal):

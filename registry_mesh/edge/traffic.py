@@ -9,6 +9,7 @@ from functools import partial
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.client_limits import ClientLimits
 from registry_mesh.edge.meters import Meters
+from registry_mesh.edge.patience import Laggards
 from registry_mesh.edge.pulled import Pulled
 from registry_mesh.edge.settings import Settings
 from registry_mesh.telemetry import audit
@@ -37,6 +38,8 @@ class Traffic:
         """Whether another process takes over: each answer is the last on its connection."""
         self.hits = HitBudget()
         """Of hits that are recorded in traces."""
+        self.laggards = Laggards()
+        """Clients that read next to nothing of what they asked for."""
         self.running = 0
         """Requests being answered, but for those that are answered within one turn of the loop."""
 

@@ -31,6 +31,7 @@ class HotBlob:
         "gone",
         "growing",
         "key",
+        "lagging",
         "pages",
         "part",
         "reading",
@@ -70,6 +71,8 @@ class HotBlob:
         self.used = now
         self.sending = 0
         """Answers on their way from its file."""
+        self.lagging = 0
+        """Of those the ones whose clients take next to nothing."""
         self.gone = False
         """Let go: its reading is, or will be, closed."""
         self.fd = -1

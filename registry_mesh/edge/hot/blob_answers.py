@@ -91,7 +91,8 @@ class BlobAnswers(Answering):
     ) -> None:
         """Send what the socket did not take at once: `left` of the head, and the span from `sent` bytes on."""
         self.busy = True
-        self._remainder = Remainder(path.traffic, self._loop, sock, entry, line, self._go_on, self.abort)
+        over, abort, drop = self._go_on, self.abort, self.forget_unsent
+        self._remainder = Remainder(path.traffic, self._loop, sock, entry, line, over, abort, drop)
         self._remainder.begin(left, Span(start + sent, stop), sent)
 
     def _may_send(

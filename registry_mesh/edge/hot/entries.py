@@ -168,9 +168,10 @@ class Hot:
         while True:
             await asyncio.sleep(min(0.5, self.idle / 2))
             now = loop.time()
-            unused = [e for e in self.blobs.values() if e.used < now - self.idle and not e.sending]
-            for entry in unused:
+            resting = [e for e in self.blobs.values() if e.used < now - self.idle and e.sending == e.lagging]
+            for entry in resting:
                 entry.reading.rest()
+            unused = [e for e in resting if not e.sending]
             for entry in [e for e in unused if e.growing] + [e for e in self.blobs.values() if e.has_grown]:
                 await self._let_go(entry.key)
             crowded = len(self.blobs) > self.most * 7 // 8

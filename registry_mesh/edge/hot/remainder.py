@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from registry_mesh.edge.hot.blob import HotBlob
+from registry_mesh.edge.patience import Watch
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.oci.span import Span
 
@@ -25,16 +26,18 @@ class Remainder:
     """Bytes of a hot blob, after what is left of the head.
 
     `over` is called once, when the answer has left; `abort` where it never will: the connection is lost then, and
-    whose it is calls `leave`. Until one of both an answer counts as a running one, and its blob as one that is being
-    sent.
+    whose it is calls `leave`. `drop`, before that, has the kernel keep nothing for its client. Until one of `over` and
+    `leave` an answer counts as a running one, and its blob as one that is being sent.
     """
 
     __slots__ = (
         "_abort",
         "_began",
         "_broken",
+        "_drop",
         "_entry",
         "_head",
+        "_lags",
         "_line",
         "_loop",
         "_offset",
@@ -42,8 +45,8 @@ class Remainder:
         "_sent",
         "_sock",
         "_stop",
-        "_timer",
         "_traffic",
+        "_watch",
     )
 
     def __init__(
@@ -55,6 +58,7 @@ class Remainder:
         line: Line,
         over: Callable[[], None],
         abort: Callable[[], None],
+        drop: Callable[[], None],
     ) -> None:
         self._traffic = traffic
         self._loop = loop
@@ -66,8 +70,17 @@ class Remainder:
         self._line = line
         self._over = over
         self._abort = abort
+        self._drop = drop
         self._began = loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._lags = False
+        self._watch = Watch(
+            loop,
+            traffic.laggards,
+            traffic.settings.send_timeout,
+            lambda: self._offset,
+            self._lag,
+            self._cut_slow,
+        )
         self._broken = "client"
 
     def begin(self, head: bytes, left: Span, sent: int) -> None:
@@ -78,7 +91,7 @@ class Remainder:
         self._traffic.begin()
         self._entry.sending += 1
         self._loop.add_writer(self._sock.fileno(), self._pump)
-        self._watch(-1)
+        self._watch.begin()
 
     def leave(self) -> None:
         """The connection is gone."""
@@ -87,6 +100,7 @@ class Remainder:
     def _pump(self) -> None:
         entry = self._entry
         now = self._loop.time()
+        self._wake()
         changed = now >= entry.until and not entry.growing and not entry.ready(self._left, now)
         try:
             if changed or not self._step():
@@ -121,19 +135,27 @@ class Remainder:
         self._loop.remove_writer(self._sock.fileno())
         self._abort()
 
-    def _watch(self, offset: int) -> None:
-        """Cut off a client that takes nothing."""
-        if self._offset == offset:
-            self._abort()
-            return
-        seconds = self._traffic.settings.send_timeout
-        self._timer = self._loop.call_later(seconds, self._watch, self._offset)
+    def _lag(self) -> None:
+        """Keep the blob no longer from eviction, until the client reads on."""
+        if not self._lags:
+            self._lags = True
+            self._entry.lagging += 1
+
+    def _wake(self) -> None:
+        if self._lags:
+            self._lags = False
+            self._entry.lagging -= 1
+
+    def _cut_slow(self) -> None:
+        """Cut off a client that reads next to nothing."""
+        self._drop()
+        self._give_up("slow client")
 
     def _end(self, broken: str) -> None:
         if self._sock.fileno() >= 0:
             self._loop.remove_writer(self._sock.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
+        self._watch.end()
+        self._wake()
         self._traffic.end()
         self._entry.sending -= 1
         now = self._loop.time()

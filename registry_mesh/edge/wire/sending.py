@@ -18,11 +18,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.edge.wire import cold_pages
-from registry_mesh.ports.blobs import FileSlice
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.blobs import FileSlice, Slices
 from registry_mesh.ports.failures import StoreBroken
 
 STEP: Final = 1 << 20
 """Bytes handed to the kernel at once; then other connections have their turn."""
+
+_NOTSENT_LOWAT: Final = 25
+"""From linux/tcp.h; Python has no name for it before 3.12."""
 
 CROWD: Final = 8
 SHARE: Final = 256 << 10
@@ -30,6 +34,17 @@ NEW: Final = 1.0
 """While more than `CROWD` connections of a listener are sent files, and one came within the last `NEW` seconds, a turn
 sends at most `SHARE` bytes: a new connection has its request read, its fill joined and its head sent in turns of its
 own, between those of all the others."""
+
+
+MANY: Final = 256
+UNSENT: Final = 128 << 10
+"""While more than `MANY` connections of a listener are sent files, the kernel keeps at most `UNSENT` bytes for a client
+beyond what is on its way to it (tcp(7), TCP_NOTSENT_LOWAT): else each that was fast and stops keeps 4 MiB of a memory
+that is one for all connections of the machine."""
+
+
+class TooSlow(ConnectionAbortedError):
+    """The store has taken away what a client was being sent that read next to nothing."""
 
 
 @dataclass(slots=True)
@@ -56,6 +71,8 @@ class Wire:
         self._writable: asyncio.Future[None] | None = None
         self._paused = False
         self._closed = False
+        self._left: Callable[[], Span] | None = None
+        self._resting: tuple[Slices, Span] | None = None
         self.progress = 0
         """Bytes sent in all; a watchdog compares."""
         if not self._tls:
@@ -131,26 +148,44 @@ class Wire:
     async def send_file(self, part: FileSlice) -> None:
         """Send a part of a file. `StoreBroken` where the file is shorter, or its disk fails."""
         try:
-            if self._tls:
-                await self._copy_file(part)
-            else:
-                await _Pump(self, await self._direct(), part).run()
+            await (self._copy_file(part) if self._tls else _Pump(self, await self._direct(), part).run())
         except StoreBroken:
             if part.broken is not None:
                 part.broken()
             raise
+        finally:
+            self._left = self._resting = None
 
     async def _copy_file(self, part: FileSlice) -> None:
         offset = part.start
+        self._left = lambda: Span(offset, part.stop)
         while offset < part.stop:
+            self.wake()
             try:
                 data = await cold_pages.read(part.fd, offset, part.stop)
             except OSError as fault:
                 raise StoreBroken(f"a stored file cannot be read: {fault}") from fault
             if not data:
                 raise StoreBroken(f"a stored file ends at {offset}, before {part.stop}")
-            await self.write(data)
             offset += len(data)
+            await self.write(data)
+
+    def rest(self, reading: Slices) -> None:
+        """Let the store take away the file that is being sent, until its client takes more of it. `reading` gave it."""
+        if self._left is None or self._resting is not None or not self.waiting:
+            return
+        left = self._left()
+        if left and reading.ready(left) is not None:
+            reading.rest()
+            self._resting = (reading, left)
+
+    def wake(self) -> None:
+        """See that the file is still what it was, before the next byte of it is sent. `TooSlow` where it is not."""
+        if self._resting is None:
+            return
+        (reading, left), self._resting = self._resting, None
+        if reading.ready(left) is None:
+            raise TooSlow("the store has taken away what a slow client was being sent")
 
     async def _direct(self) -> socket.socket:
         """The duplicate, with nothing of ours left in the transport."""
@@ -214,8 +249,11 @@ class _Pump:
         self._fault: OSError | None = None
 
     async def run(self) -> None:
+        self._wire._left = lambda: Span(self._offset, self._part.stop)
         crowd = self._wire.crowd
         crowd.pumps += 1
+        if crowd.pumps > MANY:
+            self._out.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, UNSENT)
         try:
             await self._run()
         finally:
@@ -252,6 +290,7 @@ class _Pump:
 
     def _step(self) -> None:
         """Send what is warm, once, as much as the socket takes."""
+        self._wire.wake()
         until = min(self._part.stop, self._warm_until)
         crowd = self._wire.crowd
         if crowd.pumps > CROWD and self._wire._loop.time() < crowd.newest + NEW:
