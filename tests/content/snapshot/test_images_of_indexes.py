@@ -12,7 +12,7 @@ from registry_mesh.oci.reference import Tag
 from tests.content.snapshot.planning import planned
 from tests.content.snapshot.test_planned_by_destination import both
 from tests.content.snapshot.test_rule_keys import digests, helm, replica_of, troubles
-from tests.simulators.images import HOST, Content, random_bytes
+from tests.simulators.images import HOST, LAYER, Content, descriptor, random_bytes
 from tests.simulators.replica import Replica
 
 PROD = {"tier": "prod"}
@@ -116,6 +116,23 @@ async def test_one_manifest_for_two_platforms_is_an_image_of_each(tmp_path: Path
     same = content.image("same", labels=PROD)
     content.index({AMD: same, ARM: same}, "v1")
     assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+
+
+async def test_a_cache_of_a_builder_is_an_index_of_blobs(tmp_path: Path) -> None:
+    """It has no images: what is asked of them is asked of itself."""
+    replica = replica_of(
+        f"repos: a, tags: v1, platforms: [{AMD}], types: '*index*', max: 4KiB",
+        "repos: a, tags: v1, types: image, to: b",
+        "repos: a, tags: v1, labels: {tier: prod}, to: c",
+    )
+    content = replica.source["a"]
+    kinds = {LAYER: random_bytes("layer", 3_000), "application/vnd.buildkit.cacheconfig.v0": b"{}"}
+    children = [descriptor(kind, content.blob(data)) for kind, data in kinds.items()]
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}
+    content.put(document, "v1")
+    assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+    content.put(document | {"annotations": PROD}, "v1")
+    assert await both(replica, tmp_path) == [f"{HOST}/a:v1", f"{HOST}/c:v1"]
 
 
 async def test_what_is_for_all_and_for_one_platform_is_for_all(tmp_path: Path) -> None:

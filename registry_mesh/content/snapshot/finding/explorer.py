@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -22,7 +22,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import INDEXES, OCTETS
-from registry_mesh.oci.mentions import Kind, Mention, mentions
+from registry_mesh.oci.mentions import Kind, Mention, Mentions, mentions
 from registry_mesh.oci.reading import is_manifest
 from registry_mesh.oci.reference import Tag, referrers_tag
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown, Refusal
@@ -65,6 +65,13 @@ class Explorer:
         looking = _Exploration(self._lookups, source, platforms, tags, companions)
         await looking.walk(root)
         return looking.graph(root)
+
+
+def _images(found: Mentions, manifests: Collection[Digest]) -> Iterator[tuple[Digest, str]]:
+    """Those that an index names, wanted or not; `manifests`: what was looked at of it. Caches of builders are none."""
+    for each in found.named if found.is_index else ():
+        if is_image(each) and (each.kind is Kind.MANIFEST or each.digest in manifests):
+            yield each.digest, platform_of(each)
 
 
 class _Exploration:
@@ -157,9 +164,7 @@ class _Exploration:
             tuple(each.digest for each in children if each.digest in needed),
             lead.subject,
             frozenset(each.digest for each in wants.left_out),
-            tuple(
-                (each.digest, platform_of(each)) for each in found.named if found.is_index and is_image(each)
-            ),
+            tuple(_images(found, {each.digest for each in children})),
             lead.is_image and (not found.is_index or bool(blobs)),
         )
         return [*children, *await self._referrers(manifest.digest)]

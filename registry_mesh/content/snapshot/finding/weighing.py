@@ -9,7 +9,7 @@ from registry_mesh.content.snapshot.finding.images import Shown
 from registry_mesh.content.snapshot.finding.labels import is_config
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
-from registry_mesh.oci.mentions import Mention, mentions
+from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.repositories import FetchedManifest, ManifestSource
@@ -61,16 +61,32 @@ class Weighing:
         self.is_partial = self.is_partial or bool(lacking)
         self._weigh(manifest, lacking, platform)
         type = type or manifest.artifact_type or ""
-        children = tuple(_children(manifest)) if depth else ()
-        for child, name, shows in children:
+        has_images = False
+        for child, name, shows in _children(manifest) if depth else ():
             key = (child.digest, name or platform, type)
-            if child.digest not in lacking and key not in self._seen:
-                self._seen.add(key)
-                await self._walk(*key, depth - 1, is_image and shows)
-        if is_image and not any(shows for _, _, shows in children):
+            if child.digest not in lacking:
+                is_manifest = key in self._seen or await self._child(
+                    child, key, depth - 1, is_image and shows
+                )
+                has_images = has_images or (shows and is_manifest)
+        if is_image and not has_images:
             config = next(filter(is_config, manifest.blobs()), None)
             self.images.append(Shown(platform, type or manifest.media_type, config))
         return manifest
+
+    async def _child(self, child: Mention, key: tuple[Digest, str, str], depth: int, is_image: bool) -> bool:
+        """Gives whether it is a manifest: caches of builders name blobs, which are for all platforms."""
+        try:
+            if child.kind is not Kind.BLOB:
+                await self._walk(*key, depth, is_image)
+                self._seen.add(key)
+                return True
+        except ManifestUnknown:
+            if child.kind is Kind.MANIFEST:
+                raise
+        self.blobs[str(child.digest)] = child.size or 0
+        self._for_all.add(str(child.digest))
+        return False
 
     def _weigh(self, manifest: Manifest, lacking: Collection[Digest], platform: str) -> None:
         blobs = [blob for blob in manifest.blobs() if blob.distributable]
