@@ -16,6 +16,7 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
 from registry_mesh.replication import sentences
 from registry_mesh.replication.artifact_types import fits
 from registry_mesh.replication.companions import NONE, Companions, variants
+from registry_mesh.replication.images import chosen
 from registry_mesh.replication.keep import Staying, kept
 from registry_mesh.replication.rules import Platforms, Rule, Rules, union
 from registry_mesh.replication.tag_facts import TagFacts
@@ -259,9 +260,13 @@ def _unsigned(
 def _for_others(rules: Iterable[Rule], facts: TagFacts) -> str | None:
     """Why an index is not taken that has nothing for the platforms of `rules`; None where it has, or is not known."""
     wanted = union(rule.platforms for rule in rules)
-    if wanted is None or facts.weight is None or not facts.weight.lacks_all(wanted):
+    if wanted is None or facts.weight is None:
         return None
-    return sentences.nothing_for(map(str, wanted), facts.weight.platforms)
+    if facts.images:
+        has_some = next(chosen(facts.images, wanted), None) is not None
+    else:
+        has_some = not facts.weight.lacks_all(wanted)
+    return None if has_some else sentences.nothing_for(map(str, wanted), facts.weight.platforms)
 
 
 def _too_large(

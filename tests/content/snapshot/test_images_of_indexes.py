@@ -82,6 +82,16 @@ async def test_an_index_with_nothing_for_a_rule_s_platforms_is_refused_by_its_pl
     assert troubles(await replica.run()) == [f"nothing of it is for linux/s390x; it has {AMD}, {ARM}"]
 
 
+async def test_what_is_no_image_is_not_for_a_platform(tmp_path: Path) -> None:
+    """What builders say is for an unknown platform comes with any, and does not make the index one for it."""
+    replica = replica_of("repos: a, tags: v1, platforms: [linux/s390x]")
+    content = replica.source["a"]
+    content.index({AMD: content.image("amd"), "unknown/unknown": content.image("what")}, "v1")
+    assert await both(replica, tmp_path) == []
+    replica.rules = replica_of(f"repos: a, tags: v1, platforms: [{AMD}]").rules
+    assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+
+
 async def test_variants_are_told_apart_by_plans_as_by_runs(tmp_path: Path) -> None:
     """arm64 without a variant is v8."""
     replica = replica_of("repos: a, tags: v1, platforms: [linux/arm64/v8]")

@@ -59,7 +59,7 @@ class Recorder:
             await weighing.walk(root)
             self.told.update(weighing.blobs if self.store is not None else ())
             told |= {"type": weighing.type} | weighing.told
-            if any(rule.labels or (rule.types and weighing.platforms) for rule in by):
+            if any(_asks_images(rule, weighing) for rule in by):
                 told["images"] = await _images(weighing, repository, by)
             if verify:
                 signed = await self.signatures.look(repository, root, tags, verify, self.now)
@@ -77,6 +77,13 @@ class Recorder:
         except (Refusal, Failure):
             return {}
         return weighing.told
+
+
+def _asks_images(rule: Rule, weighing: Weighing) -> bool:
+    """Whether the blobs and the type do not tell all that it asks."""
+    if rule.labels or (rule.types and weighing.platforms):
+        return True
+    return rule.platforms is not None and weighing.has_more
 
 
 async def _images(weighing: Weighing, repository: Repository, by: Sequence[Rule]) -> list[dict[str, Any]]:

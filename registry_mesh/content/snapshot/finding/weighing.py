@@ -35,6 +35,8 @@ class Weighing:
         self.platforms: dict[str, set[str]] = {}
         self.is_partial = False
         """Whether something is lacking that rules left out."""
+        self.has_more = False
+        """Whether something comes for all platforms, and is no image."""
 
     @property
     def type(self) -> str:
@@ -60,6 +62,7 @@ class Weighing:
         lacking = await self._lacking(fetched)
         self.is_partial = self.is_partial or bool(lacking)
         self._weigh(manifest, lacking, platform)
+        self.has_more = self.has_more or not (is_image or platform)
         type = type or manifest.artifact_type or ""
         has_images = False
         for child, name, shows in _children(manifest) if depth else ():
