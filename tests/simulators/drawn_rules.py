@@ -141,6 +141,9 @@ class Draw(random.Random):
             children.append(child.descriptor.document() | ({"platform": platform} if self.is_so(0.9) else {}))
             if self.is_so(0.3):
                 children.append(self._proof(content, child))
+        if self.is_so(0.1):  # a cache of a builder
+            layer = content.blob(random_bytes(str(self.random()), 9_000))
+            children = [descriptor("application/vnd.oci.image.layer.v1.tar", layer)]
         annotations = {"tier": self.choice(["prod", "test"])} if self.is_so(0.15) else {}
         _index_of(content, children, annotations, tag)
 
@@ -148,7 +151,7 @@ class Draw(random.Random):
         """What builders write of a child into its index."""
         proof = content.image(str(self.random()), layers=[random_bytes(str(self.random()), 30_000)])
         platform = {"os": "unknown", "architecture": "unknown"}
-        annotations = {"vnd.docker.reference.digest": str(of.digest)}
+        annotations = {"vnd.docker.reference.digest": str(of.digest)} if self.is_so(0.8) else {}
         return proof.descriptor.document() | {"platform": platform, "annotations": annotations}
 
     def _chart(self, content: Content) -> Manifest:
