@@ -10,7 +10,8 @@ from registry_mesh.upstream.way import Client, NotingResolver, Way
 
 def open_session(way: Way | None = None) -> Client:
     """A client session with the traps set right: no total time limit (it kills a 60 GB pull), no decompression
-    and none asked for (a blob must arrive as it is), long header lines for signed redirects.
+    and none asked for (a blob must arrive as it is), long header lines for signed redirects, and many of
+    them, as gateways add.
 
     There are as many connections as there are streams: a request that waited for one would look to us as if the
     parent did not answer, and so would the ping that asks after it. The number of clients bounds that of streams."""
@@ -31,6 +32,7 @@ def open_session(way: Way | None = None) -> Client:
         read_bufsize=1 << 20,
         max_line_size=64 << 10,
         max_field_size=64 << 10,
+        max_headers=1000,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
     return Client(http, way)

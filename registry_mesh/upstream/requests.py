@@ -55,6 +55,10 @@ class Hung(SourceUnavailable):
     """The parent answers pings, and a request not at all."""
 
 
+class BrokeOff(SourceUnavailable):
+    """The connection broke after the head of an answer, before the end of its body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What is asked, without the credentials that are shown."""

@@ -50,7 +50,7 @@ from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.demands import REFUSED, Demands
 from registry_mesh.upstream.login.logins import FixedLogin, Login
-from registry_mesh.upstream.requests import Body, Hung, Request, Requests
+from registry_mesh.upstream.requests import Body, BrokeOff, Hung, Request, Requests
 from registry_mesh.upstream.statuses import OWN_NODE, fault_of, is_beside, lineage, no_registry, turned_away
 from registry_mesh.upstream.way import Client, base_and_folder
 
@@ -151,7 +151,7 @@ class ParentSession:
             )
             raise
         except (TimeoutError, aiohttp.ClientError, OSError) as fault:
-            raise SourceUnavailable(f"broke off: {cause(fault)}", source=self.name) from fault
+            raise BrokeOff(f"broke off: {cause(fault)}", source=self.name) from fault
         finally:
             parent.inflight -= 1
 

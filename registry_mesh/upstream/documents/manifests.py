@@ -20,6 +20,7 @@ from registry_mesh.ports.repositories import FetchedManifest, Resolved
 from registry_mesh.tasks.threads import in_thread
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.codings import decoded
+from registry_mesh.upstream.documents.whole import whole
 from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 
@@ -44,6 +45,9 @@ class ParentManifests:
         `SourceLied` where a manifest comes that has another, or anything that is said to have it; `SourceUnreadable`
         where it is no manifest and is not said to be one.
         """
+        return await whole(lambda: self._manifest(digest))
+
+    async def _manifest(self, digest: Digest) -> FetchedManifest:
         async with self._parent.request("GET", Endpoint.MANIFEST, str(digest), _ACCEPT) as answer:
             if answer.status == 404:
                 self._heads.missing(digest)
@@ -136,6 +140,11 @@ class ParentManifests:
     ) -> Resolved:
         """By GET. `SourceLied` where what comes has another digest than the answer says, `SourceUnreadable` where it is
         no manifest."""
+        return await whole(lambda: self._got_now(tag, known, condition, beyond))
+
+    async def _got_now(
+        self, tag: Tag, known: Descriptor | None, condition: Mapping[str, str], beyond: float
+    ) -> Resolved:
         fields = {**_ACCEPT, **condition}
         async with self._parent.request("GET", Endpoint.MANIFEST, tag, fields, beyond=beyond) as answer:
             if answer.status == 304 and known is not None:

@@ -9,6 +9,7 @@ from registry_mesh.oci.lenient import read_json
 from registry_mesh.oci.refusals import NameUnknown
 from registry_mesh.ports.failures import SourceRefused, SourceUnreadable
 from registry_mesh.upstream.documents.links import next_query
+from registry_mesh.upstream.documents.whole import whole
 from registry_mesh.upstream.session import ParentSession
 
 LIST_LIMIT: Final = 16 << 20
@@ -22,6 +23,12 @@ async def page(
 
     `NameUnknown`; `SourceRefused` where the parent does not answer so; `SourceUnreadable` where its answer is none.
     """
+    return await whole(lambda: _page(session, path, scope, what, query))
+
+
+async def _page(
+    session: ParentSession, path: str, scope: str, what: str, query: Mapping[str, str]
+) -> tuple[dict[str, Any], str | None]:
     async with session.request("GET", path, scope=scope, query=query) as answer:
         if answer.status == 404:
             raise NameUnknown(f"{session.name} knows no such {what}")
