@@ -41,8 +41,8 @@ class Progress:
 
     @property
     def size_left(self) -> int:
-        """Bytes that are still to be copied."""
-        return self.size - self.size_done
+        """Bytes that are still to be copied; 0 where more came than manifests said."""
+        return max(0, self.size - self.size_done)
 
 
 @dataclass(slots=True)
@@ -117,7 +117,7 @@ class Meter:
 
     def look(self, now: float) -> Progress:
         """Where the run stands; the rate is what came in between looks."""
-        rate, left = self._pace.look(now, self.size_done), self.size - self.size_done
+        rate, left = self._pace.look(now, self.size_done), max(0, self.size - self.size_done)
         return Progress(
             self.phase,
             self.repositories,
