@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class Chain:
 
     def __init__(self, link: Link, sites: list[nodes.Node], client: aiohttp.ClientSession) -> None:
         self.link, self.sites, self._client = link, sites, client
+        self._tags = map(str, count())
 
     async def status(self, site: nodes.Node) -> dict[str, Any]:
         async with self._client.get(f"{site.admin}/status") as answer:
@@ -38,6 +40,16 @@ class Chain:
         """Since when each site says that it is offline, in seconds since the epoch."""
         told = [await self.status(site) for site in self.sites]
         return [next((f["since"] for f in each["findings"] if f["name"] == "offline"), None) for each in told]
+
+    async def well(self) -> list[bool]:
+        """Whether each site and its parent are cut off no more, once a client has asked the lowest for what nobody has:
+        that goes up to the registry itself. A finding outlasts its cause by some seconds (`findings.decide`)."""
+        async with self._client.get(
+            f"{self.sites[-1].url}/v2/team/app/manifests/{next(self._tags)}"
+        ) as answer:
+            await answer.read()
+        told = [(await self.status(site))["registries"][nodes.REGISTRY] for site in self.sites]
+        return [each["outage"] is each["parents"][0][0]["cut_off_seconds"] is None for each in told]
 
     async def screens(self, site: nodes.Node) -> tuple[str, str]:
         """What `status` and `doctor` print there."""
@@ -63,7 +75,7 @@ async def chain(tmp_path: Path) -> AsyncIterator[Chain]:
 
 
 async def test_each_tier_says_that_it_is_offline_and_since_when(chain: Chain) -> None:
-    assert await chain.since() == [None] * DEEP
+    assert await chain.since() == [None] * DEEP and all(await chain.well())
     chain.link.conditions.refuse = True
     told = await eventually(
         chain.since, "all to say so", until=lambda since: all(each is not None for each in since)
@@ -76,5 +88,6 @@ async def test_each_tier_says_that_it_is_offline_and_since_when(chain: Chain) ->
         said = f"No parent of {nodes.REGISTRY}"
         assert said in status and ": offline since " in status, site.folder.name
         assert said in doctor and ": offline since " in " ".join(doctor.split()), site.folder.name
+    assert not any(await chain.well())
     chain.link.conditions.refuse = False
-    await eventually(chain.since, "all to be well", until=lambda since: since == [None] * DEEP)
+    await eventually(chain.well, "all to be well", until=all)
