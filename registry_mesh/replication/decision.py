@@ -264,9 +264,10 @@ def _for_others(rules: Iterable[Rule], facts: TagFacts) -> str | None:
         return None
     if facts.images:
         has_some = next(chosen(facts.images, wanted), None) is not None
+        offered = {each.platform for each in facts.images}
     else:
-        has_some = not facts.weight.lacks_all(wanted)
-    return None if has_some else sentences.nothing_for(map(str, wanted), facts.weight.platforms)
+        has_some, offered = not facts.weight.lacks_all(wanted), {*facts.weight.platforms}
+    return None if has_some else sentences.nothing_for(map(str, wanted), offered)
 
 
 def _too_large(

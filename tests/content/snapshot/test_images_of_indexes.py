@@ -92,6 +92,20 @@ async def test_what_is_no_image_is_not_for_a_platform(tmp_path: Path) -> None:
     assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
 
 
+async def test_what_attests_nothing_of_its_index_is_for_no_platform(tmp_path: Path) -> None:
+    replica = replica_of("repos: a, tags: v1, platforms: [linux/s390x]")
+    content = replica.source["a"]
+    proof = content.image("proof").descriptor.document()
+    of = {"annotations": {"vnd.docker.reference.digest": str(content.image("other").digest)}}
+    image = content.image("amd").descriptor.document()
+    children = [image | {"platform": {"os": "linux", "architecture": "amd64"}}, proof | of]
+    content.put({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": children}, "v1")
+    assert await both(replica, tmp_path) == []
+    for platforms in (f"platforms: [{AMD}]", "types: image"):
+        replica.rules = replica_of(f"repos: a, tags: v1, {platforms}").rules
+        assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+
+
 async def test_variants_are_told_apart_by_plans_as_by_runs(tmp_path: Path) -> None:
     """arm64 without a variant is v8."""
     replica = replica_of("repos: a, tags: v1, platforms: [linux/arm64/v8]")

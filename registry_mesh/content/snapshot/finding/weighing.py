@@ -36,7 +36,7 @@ class Weighing:
         self.is_partial = False
         """Whether something is lacking that rules left out."""
         self.has_more = False
-        """Whether something comes for all platforms, and is no image."""
+        """Whether something is for all platforms, or for none, and is no image."""
 
     @property
     def type(self) -> str:
@@ -62,7 +62,7 @@ class Weighing:
         lacking = await self._lacking(fetched)
         self.is_partial = self.is_partial or bool(lacking)
         self._weigh(manifest, lacking, platform)
-        self.has_more = self.has_more or not (is_image or platform)
+        self.has_more = self.has_more or (not is_image and platform in ("", _NONE))
         type = type or manifest.artifact_type or ""
         has_images = False
         for child, name, shows in _children(manifest) if depth else ():
