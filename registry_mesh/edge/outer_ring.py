@@ -164,7 +164,7 @@ class OuterRing:
         below = passed(exchange.headers.getall("CDN-Loop", []))
         asks = asks_of(exchange.field(SIBLING[0]), exchange.field("Cache-Control"))
         HOPS.set(Hops(below, asks=asks))
-        if self._settings.node and self._settings.node in below and asks is not Asks.HELD:
+        if self._settings.node and self._settings.node in below and not asks.nobody:
             raise LoopFound(
                 "this request has passed this node before: the nodes on its way are each other's parents; "
                 "`registry-mesh parents` on each shows which"

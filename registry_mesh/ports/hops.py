@@ -36,6 +36,12 @@ class Asks(enum.Enum):
     ANYTHING = "whatever it takes"
     SIBLING = "another server of the site asks: none that may wait for it is asked in turn"
     HELD = "what is held is given, and nobody is asked"
+    BEGINNING = "the same for another server of the site, which takes the beginning of what it asked for, too"
+
+    @property
+    def nobody(self) -> bool:
+        """Whether nobody is to be asked."""
+        return self in (Asks.HELD, Asks.BEGINNING)
 
 
 @dataclass(slots=True, eq=False)
@@ -59,9 +65,10 @@ HOPS: ContextVar[Hops | None] = ContextVar("hops", default=None)
 
 def asks_of(registry_mesh: str | None, cache_control: str | None) -> Asks:
     """How far to work for a request with these fields."""
+    near = registry_mesh == SIBLING[1]
     if cache_control and any(part.strip().lower() == ONLY_IF_CACHED[1] for part in cache_control.split(",")):
-        return Asks.HELD
-    return Asks.SIBLING if registry_mesh == SIBLING[1] else Asks.ANYTHING
+        return Asks.BEGINNING if near else Asks.HELD
+    return Asks.SIBLING if near else Asks.ANYTHING
 
 
 def asked() -> Asks:

@@ -48,6 +48,7 @@ class ParentBlobs:
         self._parent = parent
         self._source = parent.source
         self._heads = parent.session.heads
+        self._takes_beginnings = parent.takes_beginnings
 
     async def stat(self, digest: Digest) -> BlobInfo:
         """The size by one HEAD; where that says nothing, by one GET."""
@@ -143,13 +144,17 @@ class ParentBlobs:
         may, or an address that is signed without it, or fails at it."""
         try:
             answer = await self._opened(stack, digest, headers)
-            if span is None or not _is_no_answer(answer, span):
+            if span is None or not _is_no_answer(answer, self._least(span)):
                 return answer
         except (SourceDenied, SourceRefused, SourceErred):
             if span is None:
                 raise
         await stack.aclose()
         return await self._opened(stack, digest, {"Accept": "*/*"})
+
+    def _least(self, span: Span) -> Span:
+        """What an answer has to hold of a span."""
+        return Span(span.start, span.start + 1) if self._takes_beginnings else span
 
     async def _opened(self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str]) -> Answer:
         request = self._parent.request("GET", Endpoint.BLOB, str(digest), headers)
@@ -185,7 +190,8 @@ class ParentBlobs:
         first, last = int(found[1]), int(found[2])
         size = self._sized(told) if found[3] == "*" else int(found[3])
         wanted = span or Span(0, size)
-        clipped = Span(wanted.start, max(wanted.start, min(wanted.stop, size)))
+        stop = min(wanted.stop, last + 1 if self._takes_beginnings else size, size)
+        clipped = Span(wanted.start, max(wanted.start, stop))
         if not first <= clipped.start <= clipped.stop <= last + 1 <= size:
             asked = f"{span} was asked for" if span else "all was asked for"
             raise SourceLied(f"answered bytes {first}-{last}/{size} where {asked}", source=self._source)

@@ -11,6 +11,7 @@ from registry_mesh.oci.reference import RepositoryName
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.failures import Failure, SourceRefused
+from registry_mesh.ports.hops import ONLY_IF_CACHED, SIBLING
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.heads import PATIENCE, leaves_it_to_get
 from registry_mesh.upstream.requests import Hung
@@ -37,6 +38,11 @@ class ParentRepository:
     def scope(self) -> str:
         """What a token has to allow: to pull from this repository."""
         return f"repository:{self.name}:pull"
+
+    @property
+    def takes_beginnings(self) -> bool:
+        """Whether the beginning of a span is an answer, too: another server of the site gives what it holds."""
+        return dict([SIBLING, ONLY_IF_CACHED]).items() <= self.fields.items()
 
     @property
     def here(self) -> Provenance:

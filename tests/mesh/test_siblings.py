@@ -198,6 +198,20 @@ async def test_a_sibling_that_hangs_is_waited_for_once(site: Team) -> None:
     await eventually(site.all_up, "it to be asked again", 60, pause=0.2)
 
 
+async def test_what_others_hold_of_a_lost_server_s_segment_is_not_brought_again(site: Team) -> None:
+    """The last in the order has the beginning of it by way of the first, which is lost then."""
+    data = pattern(8 * MIB, 77)
+    digest = site.parent.add(data)
+    first, second, *_, last = sorted(range(4), key=lambda i: rank(f"site{i}", digest, segment(0)))
+    before = site.moved
+    assert same(await site.get(last, digest, (0, 5 * MIB)), 206, data[: 5 * MIB])
+    site.links[first].conditions.refuse = True
+    assert same(await site.get(second, digest), 200, data)
+    site.links[first].conditions.refuse = False
+    assert site.moved - before < len(data) + SAID
+    await eventually(site.all_up, "it to be asked again", 60, pause=0.2)
+
+
 async def _timed(site: Team, digest: Digest) -> float:
     began = asyncio.get_running_loop().time()
     assert same(await site.get(0, digest), 200, site.parent.blobs[str(digest)])

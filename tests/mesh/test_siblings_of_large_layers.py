@@ -75,6 +75,11 @@ class Team:
         """How much of the layers crossed the link."""
         return self.parent.moved / sum(LAYERS)
 
+    def again_for_the_living(self) -> int:
+        """Bytes that servers which are not gone had of the parent, and one of them had had before."""
+        living = [i for i, server in enumerate(self.servers) if server.port not in self.gone]
+        return self.parent.again(living)
+
     def see_each_other(self) -> bool:
         """Whether the parent and every server answered every other server."""
         return all(_sees_all(server, len(self.servers) - 1) for server in self.servers)
@@ -93,13 +98,13 @@ def _sees_all(server: nodes.Node, others: int) -> bool:
 @contextmanager
 def team(folder: Path, count: int, bucket: Bucket | None) -> Iterator[Team]:
     """Servers over a disk each, or all over one bucket."""
-    with far_parent(LAYERS, RATE) as parent:
-        servers = [nodes.site(folder / f"site{i}", parent.url) for i in range(count)]
+    with far_parent(LAYERS, RATE, doors=count) as parent:
+        servers = [nodes.site(folder / f"site{i}", url) for i, url in enumerate(parent.urls)]
         known = {each.folder.name: each.url for each in servers}
         prefix = bucket.prefix() if bucket is not None else ""
-        for each in servers:
+        for each, url in zip(servers, parent.urls, strict=True):
             config: dict[str, Any] = {"role": "site", "workers": 2, "siblings": {"nodes": known}}
-            config["registries"] = nodes.registries(parent.url)
+            config["registries"] = nodes.registries(url)
             if bucket is not None:
                 config["store"] = {"s3": _s3(bucket, prefix, each.folder / "spool")}
                 each.environment = bucket.keys
@@ -132,13 +137,14 @@ def test_one_is_killed_and_one_stands_still_and_no_other_fails_a_pull(
         ProcessPoolExecutor(CLIENTS, mp_context=spawn) as clients,
     ):
         pulls: list[Future[Pulled]] = [clients.submit(pull, *way) for way in site.ways()]
-        eventually_here(lambda: site.part() > 1 / 3, "a third of the layers", pause=0.02)
+        eventually_here(lambda: site.part() > 1 / 3, "a third of the layers", 200, pause=0.02)
         site.lose(1, signal.SIGKILL)
         if cut:
-            eventually_here(lambda: site.part() > 1 / 2, "half of them", pause=0.02)
+            eventually_here(lambda: site.part() > 1 / 2, "half of them", 200, pause=0.02)
             site.lose(2, signal.SIGSTOP)
         pulled = [each.result(240) for each in pulls]
     assert site.blamed(pulled) == []
     assert all(good for good, _ in pulled)
+    assert site.again_for_the_living() <= 0.02 * sum(LAYERS)
     held_alone = len(site.gone) * SEGMENT
     assert sum(LAYERS) <= site.parent.moved <= 1.02 * sum(LAYERS) + ON_THE_WAY + held_alone

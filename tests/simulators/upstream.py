@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -23,12 +23,11 @@ PATIENT: Final = Patience(
 
 @asynccontextmanager
 async def upstream_of(
-    registry: SimulatedRegistry, name: str = "registry.example"
+    registry: SimulatedRegistry, name: str = "registry.example", fields: Mapping[str, str] | None = None
 ) -> AsyncIterator[UpstreamRegistry]:
     async with open_session(Way(hosts=frozenset({"127.0.0.1"}))) as session:
-        yield UpstreamRegistry(
-            ParentSession(session, registry.url, None, PATIENT, ns="always"), RegistryName(name)
-        )
+        parent = ParentSession(session, registry.url, None, PATIENT, ns="always")
+        yield UpstreamRegistry(parent, RegistryName(name), fields)
 
 
 @asynccontextmanager

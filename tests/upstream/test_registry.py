@@ -30,6 +30,7 @@ from registry_mesh.ports.failures import (
     SourceUnavailable,
     SpanUnsatisfiable,
 )
+from registry_mesh.ports.hops import ONLY_IF_CACHED, SIBLING
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.client import open_session
@@ -40,7 +41,7 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.eventually import eventually
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
-from tests.simulators.upstream import PATIENT
+from tests.simulators.upstream import PATIENT, upstream_of
 from tests.suites.maps_of import map_of
 
 DATA = bytes(range(256)) * 500
@@ -178,6 +179,21 @@ async def test_a_range_that_is_refused_or_answered_in_part_is_cut_out_of_the_who
 
     parent.answers[BLOB] = answer
     assert await read(app, Span(70_000, 75_000)) == DATA[70_000:75_000]
+
+
+async def test_a_sibling_may_give_the_beginning_of_what_it_holds(parent: SimulatedRegistry) -> None:
+    """And is not asked for the whole then, which it lacks (RFC 9110, 15.3.7)."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return ranged(request, at_most=1000) if "Range" in request.headers else web.Response(status=504)
+
+    parent.answers[BLOB] = answer
+    async with upstream_of(parent, fields=dict([SIBLING, ONLY_IF_CACHED])) as sibling:
+        blobs = sibling.repository(RepositoryName("team/app")).blobs
+        async with blobs.open(DIGEST, Span(70_000, 75_000)) as reading:
+            assert reading.span == Span(70_000, 71_000)
+            given = b"".join([bytes(piece) async for piece in reading.pieces()])
+    assert given == DATA[70_000:71_000]
 
 
 async def test_a_total_that_is_more_than_there_is_does_not_keep_the_whole_away(

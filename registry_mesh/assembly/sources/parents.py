@@ -163,7 +163,7 @@ class Parents:
                 session.name,
                 session.parent,
                 _blobs(UpstreamRegistry(session, registry, dict([SIBLING]))),
-                _blobs(UpstreamRegistry(session, registry, dict([ONLY_IF_CACHED]))),
+                _blobs(UpstreamRegistry(session, registry, dict([SIBLING, ONLY_IF_CACHED]))),
             )
             for name, session in self._siblings.items()
         )

@@ -110,9 +110,9 @@ class Fill:
         """Whether parents gave chunk maps that cannot both be right."""
         return self.state.disputed
 
-    def holds(self, span: Span) -> bool:
-        """Whether all of `span` could be given now."""
-        return self.state.released(span.start, span.stop) >= span.stop
+    def held(self, span: Span) -> Span:
+        """The beginning of `span` that could be given now."""
+        return Span(span.start, self.state.released(span.start, span.stop))
 
     @property
     def grows(self) -> bool:

@@ -9,7 +9,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown, NameUnknown
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.failures import Failure, NotHeld
-from registry_mesh.ports.hops import Asks, asked
+from registry_mesh.ports.hops import asked
 
 NOT_HELD: Final = "not held here, and nobody was to be asked for it"
 
@@ -71,7 +71,7 @@ class ByName:
         try:
             await self._ask(digest)
         except (BlobUnknown, Failure):
-            if asked() is Asks.HELD:
+            if asked().nobody:
                 raise NotHeld(NOT_HELD) from None
             raise
 

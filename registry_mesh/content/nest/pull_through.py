@@ -94,7 +94,7 @@ class PullThrough:
         if held:
             await self._belonging.demand(digest)
             return BlobInfo(digest, held)
-        if asked() is Asks.HELD:
+        if asked().nobody:
             raise NotHeld(NOT_HELD)
         size = self._sizes.get(digest)
         if size is not None:
@@ -143,7 +143,7 @@ class PullThrough:
         async with AsyncExitStack() as stack:
             if digest.is_of_nothing:
                 yield EmptyReading(digest, BlobInfo(digest, 0).clip(span))
-            elif asked() is Asks.HELD:
+            elif asked().nobody:
                 yield await self._held(stack, digest, span) or await self._here(stack, digest, span)
             else:
                 yield await self._held(stack, digest, span) or await self._filling(stack, digest, span)
@@ -179,7 +179,9 @@ class PullThrough:
         self._sizes[digest] = fill.size
         clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
-        return FillReading(self, fill, clipped, hit=fill.holds(clipped) and not came, joined=not begins)
+        return FillReading(
+            self, fill, clipped, hit=fill.held(clipped) == clipped and not came, joined=not begins
+        )
 
     async def _here(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         """Of a blob that is held in part, or on its way in, what could leave now. `NotHeld`."""
@@ -187,10 +189,15 @@ class PullThrough:
             fill = await self._join(digest, span)
             stack.enter_context(fill.open())
             clipped = BlobInfo(digest, fill.size).clip(span)
-            if fill.holds(clipped):
+            given = fill.held(clipped)
+            if given == clipped or (given and self._may_be_less(fill, given, span)):
                 await self._belonging.demand(digest)
-                return FillReading(self, fill, clipped, hit=True)
+                return FillReading(self, fill, given, hit=True)
         raise NotHeld(NOT_HELD)
+
+    def _may_be_less(self, fill: Fill, given: Span, span: Span | None) -> bool:
+        """Whether the beginning of the span that was asked for is an answer."""
+        return span is not None and asked() is Asks.BEGINNING and not self._withheld(fill, given)
 
     async def _join(self, digest: Digest, span: Span | None) -> Fill:
         return await self._fills.join(digest, self.via, span)

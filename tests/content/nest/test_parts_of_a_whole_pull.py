@@ -68,7 +68,7 @@ class Pulls:
 
     def came(self, upto: int) -> bool:
         fill = self.fills[0].get(DIGEST)
-        return fill is not None and fill.holds(Span(0, upto))
+        return fill is not None and fill.held(Span(0, upto)) == Span(0, upto)
 
     async def begin(self) -> asyncio.Task[bytes]:
         """A whole pull that stands still behind the lie, which its map proves."""

@@ -7,17 +7,22 @@ from dataclasses import dataclass
 
 import pytest
 
-from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.chunks.rendezvous import SEGMENT, rank, segment
+from registry_mesh.content.fill.fills import Fills
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.distrusted import Distrusted
+from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.siblings import SiblingsFirst
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.failures import SourceUnavailable
+from registry_mesh.ports.failures import NotHeld, SourceUnavailable
 from registry_mesh.ports.hops import HOPS, Asks, Hops, asks_of
 from registry_mesh.ports.siblings import Sibling
+from registry_mesh.stores.memory.store import MemoryStore
 from tests.simulators.source import SimulatedSource
+from tests.suites.bytes_of import pattern, read
 
 DATA = b"bytes of a blob"
 NAMES = ("a", "b", "c", "d")
@@ -175,7 +180,7 @@ def test_a_lost_server_leaves_the_others_their_segments() -> None:
         ("site", None, Asks.ANYTHING),
         (None, "no-cache", Asks.ANYTHING),
         (None, "max-age=0, Only-If-Cached", Asks.HELD),
-        ("sibling", "only-if-cached", Asks.HELD),
+        ("sibling", "only-if-cached", Asks.BEGINNING),
         (None, "x-only-if-cached", Asks.ANYTHING),
     ],
 )
@@ -183,3 +188,25 @@ def test_how_far_a_request_is_worked_for(
     registry_mesh: str | None, cache_control: str | None, asks: Asks
 ) -> None:
     assert asks_of(registry_mesh, cache_control) is asks
+
+
+@pytest.mark.parametrize("asks", [Asks.HELD, Asks.BEGINNING])
+async def test_of_what_is_held_in_part_another_server_takes_the_beginning(asks: Asks) -> None:
+    parents, store = SimulatedSource(), MemoryStore()
+    data = pattern(8 * CHUNK)
+    digest, fills = parents.add(data), Fills(store, FillPolicy(complete_after=2))
+    through = PullThrough(store, parents, fills)
+    assert await read(through, digest, Span(0, 4 * CHUNK)) == data[: 4 * CHUNK]
+    HOPS.set(Hops(asks=asks))
+    with pytest.raises(NotHeld):
+        await read(through, digest, Span(5 * CHUNK, 8 * CHUNK))
+    if asks is Asks.HELD:
+        with pytest.raises(NotHeld):
+            await read(through, digest, Span(CHUNK, 8 * CHUNK))
+    else:
+        async with through.open(digest, Span(CHUNK, 8 * CHUNK)) as reading:
+            assert reading.span == Span(CHUNK, 4 * CHUNK)
+        with pytest.raises(NotHeld):
+            await read(through, digest)
+    assert parents.sent == 4 * CHUNK, "nobody is asked"
+    await fills.close()
