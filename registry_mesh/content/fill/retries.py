@@ -10,7 +10,16 @@ from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.ports.failures import Failure, SourceSlow
 
 TRIES: Final = 4
-"""Attempts in a row that bring no byte, or drips, before a transfer gives up."""
+"""Attempts in a row that bring nothing, or drips, before a transfer gives up."""
+
+CRUMB: Final = 256
+"""Bytes of a stream that are as good as nothing, if no more come."""
+
+WAITED: Final = 10.0
+"""Seconds for which streams, two at least, are waited for in vain, before a transfer gives up."""
+
+LEAST: Final = 1024.0
+"""Bytes a second under which they are waited for in vain."""
 
 DEADLINE: Final = 60.0
 """Seconds in which streams that break bring a chunk, or the transfer gives up."""
@@ -44,17 +53,33 @@ class Retries:
         self._came = 0
         self._breaks = 0
         self._since: float | None = None
+        self._waits = 0
+        self._waited = 0.0
+        self._brought = 0
 
-    def after(self, failure: Failure, came: int, asked: int, now: float) -> Retry:
-        """A stream that was asked for `asked` bytes brought `came` of them and ended with `failure`."""
+    def after(self, failure: Failure, came: int, asked: int, now: float, waited: float = 0.0) -> Retry:
+        """A stream that was asked for `asked` bytes, and waited for `waited` seconds, brought `came` of them and ended
+        with `failure`."""
         self._breaks += 1
         slow = isinstance(failure, SourceSlow)
         doubt = slow or came < CHUNK or came < SHORT * asked or self._breaks >= BREAKS
         self._progress(came, now)
-        self._idle = self._idle + 1 if not came or (slow and came < CHUNK) else 0
+        self._idle = self._idle + 1 if came < CRUMB or (slow and came < CHUNK) else 0
         late = self._since is not None and now - self._since >= DEADLINE
         pause = self._pause(max(self._idle, self._short))
-        return Retry(doubt, None if late or self._idle >= TRIES else pause)
+        in_vain = self._in_vain(came, waited)
+        return Retry(doubt, None if late or in_vain or self._idle >= TRIES else pause)
+
+    def _in_vain(self, came: int, waited: float) -> bool:
+        """Whether the streams since one that was fast enough were waited for long enough."""
+        self._waits, self._waited, self._brought = (
+            self._waits + 1,
+            self._waited + waited,
+            self._brought + came,
+        )
+        if self._brought >= LEAST * self._waited:
+            self._waits, self._waited, self._brought = 0, 0.0, 0
+        return self._waits > 1 and self._waited >= WAITED
 
     def _progress(self, came: int, now: float) -> None:
         self._came += came

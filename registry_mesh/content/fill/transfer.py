@@ -83,15 +83,18 @@ class Transfer(Stretch):
         """When bytes came last, or it last did not want any, on the clock of `time.monotonic`."""
         self._backlog = Backlog(self._store_batch, state.policy.queued, state.policy.batch)
         self._sums = ChunkSums(state.size)
+        self._held = 0.0
+        """Seconds in which no more was wanted of the stream under way."""
         self._left: set[str] = set()
         """Sources that were left for being slow; the one that goes on then is waited for."""
 
     async def run(self, opened: tuple[AsyncExitStack, Reading] | None = None) -> None:
         """Until all is filled or nobody wants more. Resumes at the same byte, at whichever source is next."""
         work_as(self.urgency)
-        retries = Retries(random.random)
+        retries, loop = Retries(random.random), asyncio.get_running_loop()
         while self.position < self.end:
             before, self.step_back.waited = self.position, False
+            began, self._held = loop.time(), 0.0
             try:
                 if opened is not None:
                     stack, reading = opened
@@ -107,7 +110,7 @@ class Transfer(Stretch):
                     return
             except (SourceUnavailable, SourceLied, SpanUnsatisfiable) as raised:
                 failure = self._differs(raised.size) if isinstance(raised, SpanUnsatisfiable) else raised
-                pause = self._again(retries, before, failure)
+                pause = self._again(retries, before, failure, loop.time() - began - self._held)
                 self._state.stumbled(failure, self.via)
                 if isinstance(failure, SourceLied):
                     self._sums.forget()
@@ -116,11 +119,12 @@ class Transfer(Stretch):
                     raise await self._reason(failure) from None
                 await asyncio.sleep(pause)
 
-    def _again(self, retries: Retries, before: int, failure: Failure) -> float | None:
-        """Seconds until a source is asked again for what is left; None where none is. What came is kept."""
+    def _again(self, retries: Retries, before: int, failure: Failure, waited: float) -> float | None:
+        """Seconds until a source is asked again for what is left; None where none is. What came is kept. `waited`: for
+        the stream that failed, in seconds."""
         came, now = self.position - before, monotonic()
         source = failure.source or self.source
-        retry = retries.after(failure, came, self.end - before, now)
+        retry = retries.after(failure, came, self.end - before, now, waited)
         if retry.doubt and not self._made_way(failure):
             self.via.doubt(source, self._state.digest)
         if came and not isinstance(failure, SourceSlow):
@@ -192,10 +196,12 @@ class Transfer(Stretch):
     async def _goes_on(self, watch: PaceWatch) -> bool:
         """Whether more is wanted now, or after a while."""
         watch.waiting, watch.held = False, True
+        since = monotonic()
         try:
             return await self._wanted(self) and not self.over_long_hole()
         finally:
             watch.held = False
+            self._held += monotonic() - since
 
     async def _take_all(self, reading: Reading, watch: PaceWatch) -> None:
         watch.waiting = True

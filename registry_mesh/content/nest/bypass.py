@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
+from time import monotonic
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapsDiffer, count
 from registry_mesh.chunks.cutter import Cutter
+from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
@@ -23,6 +26,7 @@ from registry_mesh.ports.failures import (
 from registry_mesh.ports.pieces import in_memory
 
 TRIES = 4
+"""Streams, in each of which a chunk is wrong, before it is given up."""
 
 
 async def bypass(
@@ -104,7 +108,7 @@ async def _stream(
 ) -> AsyncGenerator[bytes, None]:
     """The span's bytes as they come, first those of `opened`; goes on at the same byte where a stream breaks off. Who
     sends is added to `senders`."""
-    position, idle = span.start, 0
+    position, retries = span.start, Retries(random.random)
     while position < span.stop:
         before = position
         try:
@@ -117,10 +121,11 @@ async def _stream(
                     yield data
             if position < span.stop:
                 raise SourceUnavailable("the stream ended early", source=reading.provenance.source)
-        except SourceUnavailable:
-            idle = 0 if position > before else idle + 1
-            if idle >= TRIES:
+        except SourceUnavailable as failure:
+            pause = retries.after(failure, position - before, span.stop - before, monotonic()).pause
+            if pause is None:
                 raise
+            await asyncio.sleep(pause)
 
 
 @asynccontextmanager

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.content.fill.pace import PacePolicy
-from registry_mesh.content.fill.retries import BREAKS, DEADLINE, TRIES, Retries, RetryBudget
+from registry_mesh.content.fill.retries import (
+    BREAKS,
+    CRUMB,
+    DEADLINE,
+    LEAST,
+    TRIES,
+    WAITED,
+    Retries,
+    RetryBudget,
+)
 from registry_mesh.ports.failures import SourceSlow, SourceUnavailable
 
 BROKE = SourceUnavailable("broke off")
@@ -15,6 +24,31 @@ def test_streams_that_bring_nothing_end_it() -> None:
     pauses = [retries.after(BROKE, 0, MIB, 0.0).pause for _ in range(TRIES)]
     assert pauses[-1] is None
     assert pauses[:-1] == [0.0, 0.2, 0.4]
+
+
+def test_a_byte_a_stream_is_as_good_as_none() -> None:
+    retries = Retries(lambda: 0.5)
+    pauses = [retries.after(BROKE, 1, MIB, 0.0).pause for _ in range(TRIES)]
+    assert pauses[-1] is None and None not in pauses[:-1]
+    assert retries.after(BROKE, CRUMB, MIB, 0.0).pause is not None
+
+
+def test_streams_that_are_waited_for_in_vain_end_it_once_it_is_long_enough() -> None:
+    """The last of them is asked for before: a source that sends a head and a byte has two, of some six seconds."""
+    retries, waited = Retries(lambda: 0.5), 0.0
+    while retries.after(BROKE, 1, MIB, waited, 6.0).pause is not None:
+        waited += 6.0
+    assert waited + 6.0 == 2 * 6.0 >= WAITED
+    assert Retries(lambda: 0.5).after(BROKE, 1, MIB, 0.0, 2 * WAITED).pause is not None, (
+        "another may do better"
+    )
+
+
+def test_what_is_slow_and_above_the_floor_is_waited_for() -> None:
+    retries, came = Retries(lambda: 0.5), int(LEAST * 6) + CRUMB
+    assert all(retries.after(BROKE, came, MIB, step * 6.0, 6.0).pause is not None for step in range(9))
+    retries.after(BROKE, 64 * MIB, 128 * MIB, 60.0, 30.0)
+    assert retries.after(BROKE, 0, MIB, 66.0, 6.0).pause is not None, "it begins anew"
 
 
 def test_drops_keep_it_going_for_a_bounded_time_and_number_of_requests() -> None:
