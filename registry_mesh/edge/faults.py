@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,8 +34,9 @@ from registry_mesh.ports.failures import (
     StoreFull,
 )
 
-RETRY_AFTER: Final = 5.0
-"""Seconds, where the failing side named none."""
+RETRY_AFTER: Final = range(3, 8)
+"""Seconds, where the failing side named none, of which each answer has others: who was told together is not to come
+back together. The field takes whole ones (RFC 9110, 10.2.3)."""
 
 
 class Overloaded(Failure):
@@ -245,7 +247,8 @@ def _failed(fault: Failure, around: Circumstances) -> ErrorAnswer:
 
 
 def _retry_after(seconds: float | None) -> tuple[str, str]:
-    seconds = RETRY_AFTER if seconds is None else seconds
+    if seconds is None:
+        seconds = random.choice(RETRY_AFTER)
     return ("Retry-After", str(max(1, math.ceil(min(seconds, 86_400)))))
 
 
