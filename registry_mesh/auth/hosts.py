@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from unicodedata import normalize
@@ -25,6 +26,7 @@ def same_place(one: str, other: str) -> bool:
     return here is not None and here == place(other)
 
 
+@lru_cache(256)
 def place(url: str) -> tuple[str, str, int] | None:
     """Return scheme, host and port of an http or https URL; None for anything else."""
     parts = split(url)

@@ -32,8 +32,9 @@ from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import NameUnknown, Refusal, Unauthorized
 from registry_mesh.ports.failures import Failure, NotHeld
-from registry_mesh.ports.hops import HOPS, REASON, SIBLING, Asks, Hops, asks_of, passed
+from registry_mesh.ports.hops import HOPS, REASON, SIBLING, Hops, asks_of, passed
 from registry_mesh.ports.share import SHARE
+from registry_mesh.tasks.turnstile import Turnstile
 from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class OuterRing:
         self._traffic = traffic
         self._settings = traffic.settings
         self._hot = hot
+        self._failed = Turnstile()
+        """One failure may be that of a whole crowd."""
         self.under_way: set[Exchange] = set()
         """Requests being answered, but for hits that are sent by themselves."""
 
@@ -135,6 +138,8 @@ class OuterRing:
             self._begin_share(exchange)
             await self._dispatch(exchange)
         except (Refusal, Failure) as fault:
+            if isinstance(fault, Failure):
+                await self._failed.passed()
             await self._tell(exchange, answer_for(fault, self._circumstances(exchange, fault)), fault)
         except ConnectionError:
             raise

@@ -22,6 +22,7 @@ from registry_mesh.ports.failures import (
     SourceUnreadable,
 )
 from registry_mesh.ports.hops import ONLY_IF_CACHED
+from registry_mesh.tasks.turnstile import Turnstile
 from registry_mesh.telemetry.instruments import Counter
 from registry_mesh.telemetry.traces import HANDED_ON
 from registry_mesh.upstream.health.causes import cause
@@ -101,6 +102,7 @@ class Requests:
         self._client = client
         self._parent = parent
         self._answers = answers
+        self._given_up = Turnstile()
 
     async def send(
         self, stack: AsyncExitStack, request: Request, authorization: str
@@ -145,7 +147,8 @@ class Requests:
         return response
 
     async def _sent(self, request: Request, target: URL, own: bool) -> aiohttp.ClientResponse:
-        """The answer's head. Nothing is left under way where there is none."""
+        """The answer's head. Nothing is left under way where there is none. Of many that are given up at once a few end
+        in each turn of the loop."""
         patience = self._parent.patience
         limit = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=None)
         sending = asyncio.ensure_future(
@@ -164,11 +167,15 @@ class Requests:
             return await self._answered(
                 sending, patience.head if request.seconds is None else request.seconds
             )
-        finally:
-            if not sending.done():
+        except BaseException as fault:
+            try:
+                if isinstance(fault, (Silent, Hung)):
+                    await self._given_up.passed()
+            finally:
                 sending.cancel()
                 with suppress(asyncio.CancelledError, Exception):
-                    await sending
+                    (await sending).close()  # an answer may have come meanwhile
+            raise
 
     def _unreachable(self, fault: Exception, own: bool) -> Failure:
         """The failure that it is to have no answer."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
 import aiohttp
+from cachetools import LRUCache
 from yarl import URL
 
 from registry_mesh.auth.hosts import inner_address, inner_host, place
@@ -50,6 +51,9 @@ class Way:
     own: frozenset[str] = frozenset()
     _inner: set[tuple[str, int]] = field(default_factory=set)
     _admitted: set[str] = field(default_factory=set)
+    _proxies: LRUCache[tuple[str, str, int | None], str | None] = field(
+        default_factory=lambda: LRUCache(1000), compare=False
+    )
 
     def admit(self, url: str) -> None:
         """Let a parent, a proxy or a token service that was configured lie inside."""
@@ -92,10 +96,17 @@ class Way:
         """The proxy's address for a URL; None where it is asked directly."""
         if self.proxy == DIRECT:
             return None
-        found = self.proxy or proxy_from_environment(url.scheme, url.host or "", url.port)
+        found = self.proxy or self._of_environment(url.scheme, url.host or "", url.port)
         if found:
             self.admit(found)
         return found or None
+
+    def _of_environment(self, scheme: str, host: str, port: int | None) -> str | None:
+        """What the environment says, which is read once for each host: that takes a fifth of a small request's time."""
+        key = scheme, host, port
+        if key not in self._proxies:
+            self._proxies[key] = proxy_from_environment(scheme, host, port)
+        return self._proxies[key]
 
     def proxy_named(self, url: str) -> str:
         """The proxy on the way to a URL, without the login to it; empty where there is none."""
