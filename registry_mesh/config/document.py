@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark, Path, Severity
+from registry_mesh.config.yaml_slips import how_to_mend
 
 BYTES_LIMIT: Final = 16 << 20
 NODE_LIMIT: Final = 500_000
@@ -27,7 +28,6 @@ _NULL: Final = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_SPECIAL_START: Final = re.compile(r"(?:^|[\[,{:-])\s*([*&!@`%][^\s,\]}]*)")
 _SPECIAL: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
@@ -42,6 +42,8 @@ class Document:
     keys: dict[Path, Mark] = field(default_factory=dict)
     spelled: dict[Path, str] = field(default_factory=dict)
     """Plain scalars as they were written, where the value is no text: `1.10` for 1.1."""
+    wrong: list[Path] = field(default_factory=list)
+    """Where values stand that are told to be wrong already."""
 
     def mark(self, path: Path, *, key: bool = False) -> Mark:
         """The place of `path` (of its key where asked), or of the nearest thing around it."""
@@ -94,7 +96,7 @@ def read_document(text: str | bytes, file: str) -> Document:
         mark = fault.problem_mark or fault.context_mark
         place = Mark(mark.line + 1, mark.column + 1) if mark else _START
         context = f" {fault.context}" if fault.context else ""
-        raise _invalid(file, place, f"not YAML: {fault.problem}{context}", _quotes(text, place)) from None
+        raise _invalid(file, place, f"not YAML: {fault.problem}{context}", how_to_mend(text, place)) from None
     except yaml.reader.ReaderError as fault:
         what = f"not YAML: {fault.reason}"
         raise _invalid(
@@ -116,18 +118,6 @@ def _place_of(text: str | bytes, position: int) -> Mark:
 
 def _invalid(file: str, mark: Mark, what: str, how: str = "") -> ConfigInvalid:
     return ConfigInvalid([Finding(file, mark, (), what, how)])
-
-
-def _quotes(text: str | bytes, place: Mark) -> str:
-    """How to mend a value whose first letter means something else to YAML: `*`, `!x`, `@set`, `%`."""
-    lines = (text if isinstance(text, str) else text.decode(errors="replace")).splitlines()
-    line = lines[place.line - 1] if place.line <= len(lines) else ""
-    if "${" in line:
-        return "variables are not filled in; write the value"
-    if line[: place.column].strip(" ").startswith("\t"):
-        return "a tab stands there; indent with spaces"
-    found = _SPECIAL_START.search(line)
-    return f'put it in quotes: "{found[1]}"' if found else ""
 
 
 class _Composer:

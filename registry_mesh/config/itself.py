@@ -9,6 +9,7 @@ from typing import Final
 from registry_mesh.auth.hosts import split
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
+from registry_mesh.config.put_aside import WRONG
 
 _ALL: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared, not bound)
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -16,16 +17,20 @@ _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 def check_itself(document: Document) -> None:
     """Report each parent whose address is the one that this node listens on."""
-    listen = mapping(document.find("listen"))
-    address, port = str(listen.get("address", "127.0.0.1")).strip("[]"), listen.get("port", 5000)
-    ours = names(address, document.find("name"))
-    for path, url in _parents(document):
-        parts = split(url)
-        if parts is None:
+    for key, usual, what in (
+        ("listen", 5000, "this node itself"),
+        ("admin", 5001, "this node's admin listener"),
+    ):
+        if document.find(key) is WRONG:
             continue
-        theirs = parts.port or (443 if parts.scheme == "https" else 80)
-        if theirs == port and (parts.hostname or "") in ours:
-            document.report(path, f"{url} is this node itself", "name the node or registry above it")
+        own = mapping(document.find(key))
+        address, port = str(own.get("address", "127.0.0.1")).strip("[]"), own.get("port", usual)
+        ours = names(address, document.find("name"))
+        for path, url in _parents(document):
+            parts = split(url)
+            theirs = (parts.port or (443 if parts.scheme == "https" else 80)) if parts else None
+            if parts and theirs == port and (parts.hostname or "") in ours:
+                document.report(path, f"{url} is {what}", "name the node or registry above it")
 
 
 def names(address: str, name: object) -> frozenset[str]:

@@ -12,14 +12,21 @@ from registry_mesh.config.values import Rate, Section, listed
 Network = IPv4Network | IPv6Network
 
 
-def _networks(value: object) -> object:
-    found = listed(value)
-    if not isinstance(found, tuple):
+def _network(value: object) -> object:
+    if not isinstance(value, str):
         return value
     try:
-        return tuple(ip_network(each) if isinstance(each, str) else each for each in found)
+        return ip_network(value)
     except ValueError:
-        raise ValueError("a network is an address, or ADDRESS/BITS") from None
+        raise ValueError("a network is an address, or ADDRESS/BITS" + _whole(value)) from None
+
+
+def _whole(text: str) -> str:
+    """What to write where an address stands before the bits, and not its network's."""
+    try:
+        return f": write {ip_network(text, strict=False)}"
+    except ValueError:
+        return ""
 
 
 class Limits(Section):
@@ -40,8 +47,8 @@ class Limits(Section):
     nothing here knows of waits up to two seconds for its turn, and is refused then, as with `client_requests`. What is
     held, or named by a tag or a manifest that is known here, does not count and does not wait."""
     exempt: Annotated[
-        tuple[Network, ...],
-        BeforeValidator(_networks),
+        tuple[Annotated[Network, BeforeValidator(_network)], ...],
+        BeforeValidator(listed),
         WithJsonSchema({"type": "array", "items": {"type": "string"}, "examples": [["10.0.0.0/8"]]}),
     ] = ()
     """Addresses and networks of clients without a bound: proxies in front, nodes below."""

@@ -13,7 +13,9 @@ from registry_mesh.config.files import content_of
 from registry_mesh.config.finding import ConfigInvalid, Finding, Severity
 from registry_mesh.config.finding import Path as KeyPath
 from registry_mesh.config.model_errors import report_model_errors
+from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import room_warnings
+from registry_mesh.config.put_aside import put_aside
 from registry_mesh.config.schema import Config
 
 
@@ -55,6 +57,8 @@ def parse(text: str | bytes, file: str) -> Loaded:
     document = read_document(text, file)
     config = _validate(document)
     if isinstance(document.value, dict):
+        check_offered(document)
+        document.value = put_aside(document.value, document.wrong)
         check_document(document)
     warnings, lacks, faults = (
         tuple(finding for finding in document.findings if finding.severity is severity)
@@ -72,5 +76,5 @@ def _validate(document: Document) -> Config | None:
     try:
         return Config.model_validate(document.value)
     except ValidationError as invalid:
-        report_model_errors(document, Config, invalid)
+        document.wrong += report_model_errors(document, Config, invalid)
         return None

@@ -48,8 +48,10 @@ _MARKS: Final = frozenset({"[key]", "[secret]", "[command]"})
 """What stands in pydantic's paths and is no key of the file."""
 
 
-def report_model_errors(document: Document, model: type[BaseModel], invalid: ValidationError) -> None:
-    """Add one finding to `document` for every error that validation against `model` raised."""
+def report_model_errors(document: Document, model: type[BaseModel], invalid: ValidationError) -> list[Path]:
+    """Add one finding to `document` for every error that validation against `model` raised. The paths of the values
+    that are wrong."""
+    wrong: list[Path] = []
     for error in invalid.errors(include_url=False):
         path = tuple(part for part in error["loc"] if part not in _MARKS)
         if error["type"] == "extra_forbidden":
@@ -58,6 +60,8 @@ def report_model_errors(document: Document, model: type[BaseModel], invalid: Val
             document.report(path[:-1], f"{path[-1]} is missing", f"add {path[-1]}:", key=True)
         else:
             document.report(path, *_words(document, path, error), key="[key]" in error["loc"])
+            wrong += [path] if path and "[key]" not in error["loc"] else []
+    return wrong
 
 
 def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> None:
@@ -72,14 +76,15 @@ def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> N
 
 
 def _no_choice(given: object, known: list[str]) -> tuple[str, str]:
-    near = difflib.get_close_matches(str(given), known, 1)
+    near = difflib.get_close_matches(str(given).lower(), known, 1)
     return f"{_shown(given)} is none of {', '.join(known)}", f"did you mean {near[0]}?" if near else ""
 
 
 def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, str]:
     kind, given = error["type"], error["input"]
     if kind == "value_error":
-        return _seen(document, path, given, str(error["ctx"]["error"])), ""
+        given = path[-1] if "[key]" in error["loc"] else document.spelled.get(path, given)
+        return _seen(path, given, str(error["ctx"]["error"])), ""
     if kind == "literal_error":
         return _no_choice(given, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     if kind in _WANTED:
@@ -90,7 +95,8 @@ def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, st
             return f"wants a text, and {spelled} is {_kind(given)}", f'put it in quotes: "{spelled}"'
         if kind in ("string_too_short", "too_short"):
             return _WANTED[kind], "fill it or leave the key out"
-        return f"{_WANTED[kind]}, not {_kind(given)}", _trap(kind, given, path)
+        point = " with a point or an exponent" if isinstance(given, float) else ""
+        return f"{_WANTED[kind]}, not {_kind(given)}{point}", _trap(kind, given, path)
     if kind in _BOUNDS:
         sense, name = _BOUNDS[kind]
         return f"{_shown(given)} is {sense} {_bound(document.find(*path), error['ctx'][name])}", ""
@@ -109,8 +115,8 @@ def _bound(written: object, bound: float) -> str:
 def _trap(kind: str, given: object, path: Path) -> str:
     if given is None:
         return "fill it or leave the key out"
-    if kind in ("tuple_type", "list_type") and isinstance(given, str):
-        return f"write [[{_open(given)}]]" if "parents" in path[-2:] else f"write [{_open(given)}]"
+    if kind in ("tuple_type", "list_type"):
+        return _as_list(given, path)
     if path == ("listen",) and isinstance(given, str):
         if given.startswith("unix:"):
             return "unix sockets are not offered: write {address: 127.0.0.1, port: 5000}"
@@ -119,22 +125,43 @@ def _trap(kind: str, given: object, path: Path) -> str:
         return "a number, or auto: one a core"
     if kind == "bool_type" and isinstance(given, str) and given.lower() in ("yes", "no", "on", "off"):
         return f"write {'true' if given.lower() in ('yes', 'on') else 'false'}"
-    if kind == "int_type" and isinstance(given, str) and given.strip().isdigit():
-        return f"without quotes: {given.strip()}"
+    if kind == "int_type" and isinstance(given, str) and given.strip().isdecimal():
+        bare = str(int(given))
+        return f"without quotes: {bare}" if bare == given.strip() else f"write {bare}"
+    if isinstance(given, float) and given.is_integer():
+        return f"write {given:.0f}"
     return ""
+
+
+def _as_list(given: object, path: Path) -> str:
+    """How to write the list that was meant."""
+    parents = "parents" in path[-2:]
+    if not isinstance(given, str):
+        return "write [[https://HOST]]" if parents else ""
+    if path[-1:] == ("command",):
+        return f"write [{', '.join(_yaml(word) for word in given.split())}]"
+    if not parents:
+        return f"write [{_yaml(_open(given))}]"
+    groups = [", ".join(map(_open, re.split(r"[|,\s]+", group.strip()))) for group in given.split(";")]
+    return f"write [{', '.join(f'[{group}]' for group in groups if group)}]"
+
+
+def _yaml(text: str) -> str:
+    """A text as it stands in a list: in quotes where its letters would mean something else."""
+    plain = text and text[0] not in "*&!|>@`%#{[?-\"'" and not {",", "#"} & set(text) and ": " not in text
+    return text if plain else f'"{text}"'
 
 
 _SECRETS: Final = ("credentials", "key", "password", "secret", "token")
 """In the names of keys whose values may be one, or may have been meant to be."""
 
 
-def _seen(document: Document, path: Path, given: object, why: str) -> str:
+def _seen(path: Path, given: object, why: str) -> str:
     """`why`, with the value in front unless it may be a secret. What follows an address's `?` is left out."""
     name = next((part for part in reversed(path) if isinstance(part, str)), "")
     if any(word in name for word in _SECRETS) or "@" in str(given):
         return why
-    value = document.spelled.get(path, given)
-    return f"{_shown(_open(value) if isinstance(value, str) else value)}: {why}"
+    return f"{_shown(_open(given) if isinstance(given, str) else given)}: {why}"
 
 
 def _open(text: str) -> str:
@@ -149,6 +176,7 @@ def _open(text: str) -> str:
 
 def _shown(value: object) -> str:
     text = f'"{_printable(value)}"' if isinstance(value, str) else str(value)
+    text = text.lower() if isinstance(value, bool) else text
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -17,27 +17,40 @@ _KEYS: Final = {
     "socket": ("unix sockets are not offered", "name an address and a port"),
     "unix": ("unix sockets are not offered", "name an address and a port"),
 }  # fmt: skip
+_SECRETS: Final = {
+    ("password", "passwd", "token", "secret"): (
+        "a secret is named, never written",
+        'put it into a file, and write credentials: "file:PATH"',
+    ),
+    (
+        "access_key",
+        "access_key_id",
+        "accesskey",
+        "secret_key",
+        "secret_access_key",
+        "secretkey",
+        "credentials",
+    ): (
+        "no key takes a login of the bucket",
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or another way of docs/s3.md",
+    ),
+}
+"""Keys under which people write secrets, of logins and of buckets."""
 _VARIABLE: Final = re.compile(r"\$\{[^}]*\}|\$[A-Z_][A-Z0-9_]*\b")
-_HOSTS: Final = ("listen", "admin")
 
 
 def not_offered(key: str) -> tuple[str, str] | None:
     """What is wrong with an unknown key that other programs know, and what to do instead."""
-    return _KEYS.get(key)
+    secrets = (words for keys, words in _SECRETS.items() if key.lower() in keys)
+    return _KEYS.get(key) or next(secrets, None)
 
 
 def check_offered(document: Document) -> None:
-    """Report variables and unix sockets, which would be taken at their word."""
+    """Report variables, which would be taken at their word."""
     for path, text in _texts(document.value, ()):
         if (found := _VARIABLE.search(text)) is not None:
             what = f"{found[0]}: variables are not filled in"
             document.report(path, what, "write the value; a secret is named env:NAME")
-    for part in _HOSTS:
-        address = document.find(part, "address")
-        if isinstance(address, str) and (address.startswith("unix:") or "/" in address):
-            document.report(
-                (part, "address"), f'"{address}": unix sockets are not offered', "name an address"
-            )
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:  # Any: a YAML value

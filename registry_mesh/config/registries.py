@@ -14,10 +14,12 @@ from registry_mesh.config.values import (
     ParentGroups,
     Patterns,
     ProxyUrl,
+    RedirectHost,
     RegistryHost,
     Secret,
     Section,
     ServerUrl,
+    SiblingUrl,
     SubjectName,
     Text,
     as_tuple,
@@ -75,7 +77,7 @@ Login = Annotated[
 class Siblings(Section):
     """`siblings:`, the servers of one site, which bring what it lacks together."""
 
-    nodes: Annotated[dict[NodeName, ServerUrl], Field(min_length=1)]
+    nodes: Annotated[dict[NodeName, SiblingUrl], Field(min_length=1)]
     """Every server of the site by its `name`, with the address at which the others reach it. The same in all of their
     files; which of them it is, each knows by its own `name`."""
     credentials: Secret | None = None
@@ -131,7 +133,7 @@ class Registry(Section):
     """PEM file: the certificate that parents are shown, then its chain. Nobody else is shown it."""
     key: FilePath | None = None
     """PEM file: its private key."""
-    redirects: Annotated[tuple[Text, ...], BeforeValidator(as_tuple)] = ()
+    redirects: Annotated[tuple[RedirectHost, ...], BeforeValidator(as_tuple)] = ()
     """HOST or HOST:PORT to which parents may redirect, such as that of their bucket: one inside a network has to be
     named, with `direct: never` any. No other address is ever connected to."""
     ranges: Literal["unproven", "whole-first", "refuse"] = "unproven"

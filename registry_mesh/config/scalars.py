@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from registry_mesh.config.addresses import file_name
+
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _BYTES: Final = {
     "": 1, "B": 1,
@@ -20,6 +22,9 @@ SECRET_PATTERN: Final = r"^(?:file:.+|env:[A-Za-z_][A-Za-z0-9_]*)$"  # noqa: S10
 
 _DURATION: Final = re.compile(DURATION_PATTERN)
 _DURATION_PART: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
+_WORDS: Final = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?) *(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|w|weeks?)"
+)
 _SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?((?:[kKMGTP]i?)?B?)")
 _ANY_CASE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]i?b?)", re.IGNORECASE)
 _SIZES: Final = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
@@ -59,11 +64,17 @@ def parse_duration(text: str) -> float:
     if text == "0":
         return 0.0
     if not _DURATION.fullmatch(text):
-        raise ValueError('a duration is written like "30s", "10m", "1h30m" or "7d"')
+        raise ValueError('a duration is written like "30s", "10m", "1h30m" or "7d"' + _meant(text))
     seconds = math.fsum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
     if seconds > _LONGEST:
         raise ValueError(_TOO_LONG)
     return seconds
+
+
+def _meant(text: str) -> str:
+    """How a duration in the words of other programs is written here, `30 sec` and `5min`; empty for anything else."""
+    found = _WORDS.fullmatch(text.lower())
+    return f': write "{found[1]}{found[2][0]}"' if found else ""
 
 
 _LARGEST: Final = 1 << 63
@@ -122,8 +133,8 @@ class SecretReference:
         if not re.fullmatch(SECRET_PATTERN, text):
             raise ValueError('a secret is named, never written: "file:/path" or "env:NAME"')
         kind, _, target = text.partition(":")
-        if kind == "file" and target.startswith("~"):
-            raise ValueError("only a shell knows what ~ is; write the whole path")
+        if kind == "file":
+            file_name(target)
         return cls("file" if kind == "file" else "env", target)
 
     def __str__(self) -> str:

@@ -24,17 +24,17 @@ from registry_mesh.config.signers import SigningKey
 from registry_mesh.config.stores import Store
 from registry_mesh.config.values import (
     Allowance,
+    ChildUrl,
     Duration,
     FilePath,
     NodeName,
-    ParentUrl,
-    Patterns,
     Project,
     Rate,
     RegistryHost,
     Secret,
     Section,
     Size,
+    TagGlobs,
     Text,
     Workers,
     as_tuple,
@@ -64,7 +64,7 @@ class Pushes(Section):
 
     read_only: bool = False
     """For maintenance: pushes and deletes are refused (405), nothing is collected, pulls go on."""
-    immutable: Patterns = ()
+    immutable: TagGlobs = ()
     """Tags that never move once they are set: globs of TAG or REPOSITORY:TAG."""
     history: int = Field(default=20, ge=2, le=10_000)
     """Changes of each tag that are remembered, and whose images are kept."""
@@ -110,7 +110,7 @@ class Scrub(Section):
     """From the beginning of one walk over all that is held to that of the next."""
     per_day: Allowance = 100 << 30
     """Bytes a day that are read again of a bucket; 0: none."""
-    children: Annotated[tuple[ParentUrl, ...], BeforeValidator(as_tuple)] = ()
+    children: Annotated[tuple[ChildUrl, ...], BeforeValidator(as_tuple)] = ()
     """Origin: replicas and sites that what has rotted or is missing is fetched back from, in order."""
 
 

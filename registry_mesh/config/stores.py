@@ -7,7 +7,7 @@ from typing import Final, Literal
 from registry_mesh.config.document import Document
 from registry_mesh.config.finding import Path
 from registry_mesh.config.scalars import size_text
-from registry_mesh.config.values import Duration, FilePath, ParentUrl, Section, Size, Text
+from registry_mesh.config.values import Bucket, Duration, EndpointUrl, FilePath, Section, Size, Text
 
 FOLDERS: Final[tuple[Path, ...]] = (("store", "disk", "path"), ("store", "s3", "spool", "path"))
 """Keys that name a folder of this machine."""
@@ -41,8 +41,8 @@ class Spool(Section):
 class S3(Section):
     """`store.s3:`: everything lies in a bucket."""
 
-    bucket: Text
-    endpoint: ParentUrl | None = None
+    bucket: Bucket
+    endpoint: EndpointUrl | None = None
     """Address of an S3 server other than AWS."""
     prefix: str = ""
     """Keys begin with it."""

@@ -5,12 +5,20 @@ from __future__ import annotations
 import os
 import re
 from typing import Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from registry_mesh.auth.hosts import place, split
+from registry_mesh.auth.hosts import split
 from registry_mesh.auth.subjects import is_subject
+from registry_mesh.config.addresses import (
+    bucket,
+    file_name,
+    listening,
+    node_or_registry,
+    proxy,
+    redirect_host,
+    server,
+)
 from registry_mesh.config.scalars import (
     DURATION_PATTERN,
     PRICE_PATTERN,
@@ -62,49 +70,6 @@ def as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-_WRITABLE: Final = re.compile(r"[!-~]*")
-"""What may stand in a URL (RFC 3986 section 2): whatever is printable, as far as we look."""
-
-
-def _parent(value: object) -> object:
-    """An address of another node or registry: `http(s)://HOST[:PORT]`. What stands before `/v2` in its path is where
-    the registry begins, what stands after it the folder of its repositories."""
-    if not isinstance(value, str):
-        return value
-    parts = split(value)
-    if not _WRITABLE.fullmatch(value):
-        raise ValueError(
-            "an address has no spaces and no letters but ASCII: write others as %20 and the like"
-        )
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("a parent is http://HOST:PORT or https://HOST:PORT, with a port of 1 to 65535")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("a parent's address carries no user or password: use credentials")
-    if parts.query or parts.fragment:
-        raise ValueError("a parent's address is http(s)://HOST[:PORT][/PATH], with nothing after its path")
-    return value.rstrip("/")
-
-
-def _server(value: object) -> object:
-    """`http(s)://HOST[:PORT]`; a path after it is left out."""
-    if not isinstance(value, str):
-        return value
-    found = place(value)
-    if found is None or urlsplit(value).username is not None:
-        raise ValueError("a token service is http://HOST:PORT or https://HOST:PORT")
-    return f"{found[0]}://{urlsplit(value).netloc}"
-
-
-def _proxy(value: object) -> object:
-    """`http://[USER:PASSWORD@]HOST[:PORT]` or `none`."""
-    if not isinstance(value, str) or value == "none":
-        return value
-    found = place(value)
-    if found is None or found[0] != "http":
-        raise ValueError("a proxy is http://HOST:PORT, or none")
-    return value.rstrip("/")
-
-
 def listed(value: object) -> object:
     """One text stands for a list of one."""
     if isinstance(value, str):
@@ -142,24 +107,26 @@ def _one_line(text: str) -> str:
     return text
 
 
+_GLOB: Final = re.compile(r"[A-Za-z0-9._*?\[\]!-]+")
+_SCOPE: Final = re.compile(r"[a-z0-9._/*?\[\]!-]+")
+
+
+def _tag_glob(text: str) -> str:
+    """`TAG` or `REPOSITORY:TAG`, as globs that some name can match."""
+    scope, colon, tags = text.rpartition(":")
+    wrong = _GLOB.sub("", tags) or _SCOPE.sub("", scope)
+    if wrong or not tags or (colon and not scope):
+        what = f"{wrong[0]} stands in no tag's or repository's name" if wrong else "one of both is empty"
+        raise ValueError(f"{what}: a pattern is a glob of TAG or REPOSITORY:TAG, such as v* or prod/**:*")
+    return text
+
+
 def _lines(text: str) -> str:
     """A text of one line or several, for people to read; the end of the last line is no part of it."""
     text = text.rstrip("\n")
     for line in text.split("\n"):
         _one_line(line)
     return text
-
-
-def _path(text: str) -> str:
-    """The name of a file or folder."""
-    if text.startswith("~"):
-        raise ValueError("only a shell knows what ~ is; write the whole path")
-    return text
-
-
-def _address(text: str) -> str:
-    """An address to listen on. Brackets belong to URLs, and are left out."""
-    return text[1:-1] if text.startswith("[") and text.endswith("]") else text
 
 
 _OWN: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -173,7 +140,7 @@ def is_address(source: str) -> bool:
 def _keys(text: str) -> str:
     """A file, or an address that nobody on the way can answer for."""
     if not is_address(text):
-        return _path(text)
+        return file_name(text)
     parts = split(text)
     if (
         parts is None
@@ -246,16 +213,17 @@ Workers = Annotated[
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1, "maximum": 256}, {"const": "auto"}]}),
 ]  # fmt: skip
 
-ServerUrl = Annotated[
-    str, BeforeValidator(_server), WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"}),
-]  # fmt: skip
+_SERVER: Final = WithJsonSchema({"type": "string", "pattern": "^https?://[^@?#]+$"})
+ServerUrl = Annotated[str, BeforeValidator(server("a token service")), _SERVER]
+SiblingUrl = Annotated[str, BeforeValidator(server("a server of the site")), _SERVER]
 
-ParentUrl = Annotated[
-    str, BeforeValidator(_parent), WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#\\s]+(/[^@?#\\s]*)?$"}),
-]  # fmt: skip
+_PARENT: Final = WithJsonSchema({"type": "string", "pattern": "^https?://[^/@?#\\s]+(/[^@?#\\s]*)?$"})
+ParentUrl = Annotated[str, BeforeValidator(node_or_registry("a parent")), _PARENT]
+ChildUrl = Annotated[str, BeforeValidator(node_or_registry("a child")), _PARENT]
+EndpointUrl = Annotated[str, BeforeValidator(node_or_registry("an endpoint")), _PARENT]
 
 ProxyUrl = Annotated[
-    str, BeforeValidator(_proxy), WithJsonSchema({"type": "string", "examples": ["http://proxy.example:3128", "none"]}),
+    str, BeforeValidator(proxy), WithJsonSchema({"type": "string", "examples": ["http://proxy.example:3128", "none"]}),
 ]  # fmt: skip
 
 SubjectName = Annotated[
@@ -270,12 +238,15 @@ Project = Annotated[str, AfterValidator(_project)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_one_line)]
 Lines = Annotated[str, Field(min_length=1), AfterValidator(_lines)]
 NodeName = Annotated[Text, AfterValidator(plain_name)]
-FilePath = Annotated[Text, AfterValidator(_path)]
+FilePath = Annotated[Text, AfterValidator(file_name)]
 PageUrl = Annotated[
     Text, AfterValidator(_page), WithJsonSchema({"type": "string", "pattern": "^https?://[^@#]+$"})
 ]
 KeySource = Annotated[Text, AfterValidator(_keys)]
-Address = Annotated[Text, AfterValidator(_address)]
+Address = Annotated[Text, AfterValidator(listening)]
+Bucket = Annotated[Text, AfterValidator(bucket)]
+TagGlobs = Annotated[tuple[Annotated[Text, AfterValidator(_tag_glob)], ...], BeforeValidator(as_tuple)]
+RedirectHost = Annotated[Text, AfterValidator(redirect_host)]
 Patterns = Annotated[tuple[Text, ...], BeforeValidator(as_tuple)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 ParentGroup = Annotated[tuple[ParentUrl, ...], BeforeValidator(as_tuple), Field(min_length=1)]

@@ -70,7 +70,7 @@ def test_files_become_signers_and_are_read_anew(tmp_path: Path) -> None:
         ({"notation": "{pem}"}, "key.pub holds no PEM certificate"),
         ({"notation": "{ca}", "subjects": "release team"}, "parts of a subject are written like"),
         ({"notation": "{ca}", "subjects": "x509.subject:"}, "parts of a subject are written like"),
-        ({"identity": ""}, "no key"),
+        ({"identity": ""}, "is empty"),
         ({"identity": "x@cern.ch", "notation": "{ca}"}, "notation and identity exclude each other"),
         ({"identity": "x@cern.ch", "issuer": "https://x.example"}, "an identity without trusted_root"),
         ({"identity": "x@cern.ch", "trusted_root": "/nowhere"}, "an identity without issuer"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import textwrap
 from pathlib import Path
 
@@ -183,6 +185,135 @@ def faults(text: str) -> list[str]:
         (SITE.replace("path: x", "path: *"), 'put it in quotes: "*"'),
         (SITE.replace("path: x", "path: !x"), 'put it in quotes: "!x"'),
         (SITE.replace("path: x", "path: @x"), 'put it in quotes: "@x"'),
+        (
+            "role: [site]\nstore: {disk: {path: x}}\n",
+            "f.yaml:1:7: role: ['site'] is none of origin, replica, site",
+        ),
+        (
+            SITE + "access: {anonymous: [pull]}\n",
+            "access.anonymous: ['pull'] is none of nothing, pull, push, admin",
+        ),
+        (SITE + "access: {anonymous: true}\n", "true is none of nothing, pull, push, admin"),
+        (
+            SITE.replace("[[http://p]]", "5, prices: {p: 1 CHF/GB}"),
+            "parents: wants a list, not a number; write [[https://HOST]]",
+        ),
+        (
+            SITE + "log: {level: WARN}\n",
+            '"WARN" is none of debug, info, warning, error; did you mean warning?',
+        ),
+        (SITE + "drain: 30 sec\n", 'or "7d": write "30s"'),
+        (SITE + "drain: 5min\n", 'write "5m"'),
+        (SITE + "workers: 2.5\n", "wants a whole number, not a number with a point or an exponent"),
+        (SITE.replace("path: x", "path: x, quota: 1e12"), "write 1000000000000"),
+        (SITE + "listen: {port: 05000}\n", "listen.port: wants a whole number, not a text; write 5000"),
+        (
+            SITE + "listen: {address: '127.0.0.1:5000'}\n",
+            "the port has a key of its own: write 127.0.0.1, and port: 5000",
+        ),
+        (
+            SITE + "listen: {address: '[::1]:5000'}\n",
+            "the port has a key of its own: write ::1, and port: 5000",
+        ),
+        (
+            SITE + "listen: {address: 'http://cache.example'}\n",
+            "an address has no scheme: write the host alone",
+        ),
+        (SITE + "listen: {address: '*'}\n", "0.0.0.0 means all addresses"),
+        (SITE + "listen: {address: 10.0.0.0/8}\n", "that is a network: name one address of this machine"),
+        (SITE + "listen: {address: 127.0.0.256}\n", "neither an address nor a host's name"),
+        (SITE + "listen: {address: ' 127.0.0.1'}\n", "neither an address nor a host's name"),
+        (
+            SITE.replace("path: x", "path: s3://bucket/prefix"),
+            "that is a bucket: write store: {s3: {bucket: NAME}}",
+        ),
+        (SITE.replace("path: x", "path: file:/var/x"), "that is an address, and a path is wanted"),
+        (SITE.replace("path: x", "path: 'x '"), "a space stands at its end or its beginning"),
+        (SITE.replace("path: x", "path: \u201cx\u201d"), "quotes of a word processor are letters here"),
+        (
+            SITE.replace("path: x", f"path: /tmp/{'x' * 300}"),
+            "a path has at most 4095 bytes, 255 between two /",
+        ),
+        (
+            SITE.replace("path: x", 'path: "/tmp/a\\0b"'),
+            "a line break or another control character stands in it",
+        ),
+        (
+            SITE.replace("disk: {path: x}", "s3: {bucket: 's3://b/x', spool: {path: x}}"),
+            "a bucket is named alone: write b; what follows is prefix",
+        ),
+        (
+            SITE.replace("disk: {path: x}", "s3: {bucket: b, endpoint: 'minio:9000', spool: {path: x}}"),
+            "an endpoint is http://HOST:PORT or https://HOST:PORT",
+        ),
+        (
+            SITE.replace("disk: {path: x}", "s3: {bucket: b, access_key: AKIA, spool: {path: x}}"),
+            "no key takes a login of the bucket; AWS_ACCESS_KEY_ID",
+        ),
+        (
+            SITE.replace("parents", "credentials: {username: u, password: p}, parents"),
+            "password: a secret is named, never written; put it into a file",
+        ),
+        (SITE.replace("http://p", "http://p:0"), "with a port of 1 to 65535"),
+        (
+            SITE.replace("http://p", "https://docker.io"),
+            "a web page answers there; Docker Hub's registry is https://registry-1.docker.io",
+        ),
+        (
+            SITE.replace("http://p", "http://b\u00fccher.example"),
+            "a host's name is of ASCII letters: write xn--bcher-kva.example",
+        ),
+        (
+            SITE.replace("http://p", "http://127.0.0.1:5001"),
+            "http://127.0.0.1:5001 is this node's admin listener",
+        ),
+        (
+            SITE.replace("[[http://p]]", "'http://a:1|http://b:2;http://c:3'"),
+            "write [[http://a:1, http://b:2], [http://c:3]]",
+        ),
+        (
+            SITE.replace("[[http://p]]", "[{url: http://p}]"),
+            "parents[0]: wants a list, not a mapping; write [[https://HOST]]",
+        ),
+        (
+            SITE.replace("parents", "credentials: {command: aws ecr get-login-password}, parents"),
+            "write [aws, ecr, get-login-password]",
+        ),
+        (
+            SITE.replace("parents", "redirects: ['https://s3.example/'], parents"),
+            "HOST or HOST:PORT is wanted, and no address: write s3.example",
+        ),
+        (SITE + "name: n\nsiblings: {nodes: {n: 'b:2'}}\n", "a server of the site is http://HOST:PORT"),
+        (
+            SITE + "limits: {exempt: [10.0.0.1/8]}\n",
+            'limits.exempt[0]: "10.0.0.1/8": a network is an address, or ADDRESS/BITS: write 10.0.0.0/8',
+        ),
+        (SITE + "pulls: {file: /tmp}\n", "pulls.file: /tmp is a folder; name a file"),
+        (SITE + "pulls: {file: /nowhere/p.db}\n", "pulls.file: there is no folder /nowhere"),
+        (SITE + "pulls: {file: pyproject.toml}\n", "pyproject.toml is no database of SQLite"),
+        (
+            SITE + "log: {access: x.log, audit: ./x.log}\n",
+            "log.audit: ./x.log is the file of log.access; name another",
+        ),
+        (
+            SITE + "access: {policies: pyproject.toml}\n",
+            "pyproject.toml: Not a directory; name the folder that it lies in",
+        ),
+        (SITE + "log: {access: none/x.log}\n", "there is no folder none; it is looked for in /"),
+        (
+            ORIGIN + "pushes: {immutable: ['^v.*$']}\n",
+            "^ stands in no tag's or repository's name: a pattern is a glob",
+        ),
+        (ORIGIN + "pushes: {immutable: '*'}\n", 'pushes.immutable: wants a list, not a text; write ["*"]'),
+        (
+            ORIGIN + "pushes: {quotas: {Atlas: 1GiB}}\n",
+            'pushes.quotas.Atlas: "Atlas": a project is a repository',
+        ),
+        (
+            ORIGIN + "<<<<<<< HEAD\nname: a\n=======\nname: b\n>>>>>>> main\n",
+            "a merge left its conflict there, line 3: keep one side",
+        ),
+        (SITE.replace("role: site", "role:\u00a0site"), "a no-break space stands there"),
     ],
 )
 def test_a_slip_is_answered(text: str, words: str) -> None:
@@ -249,6 +380,26 @@ def test_what_another_user_owns_is_found_before_the_start(open_folder: Path) -> 
         os.seteuid(0)
     assert any("let the node's user read it" in each for each in found), found
     assert any(f"{open_folder} may not be written to by user 65534" in each for each in found), found
+
+
+def test_a_store_behind_a_link_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/nowhere/store")
+    (found,) = lacks(tmp_path, tmp_path / "link")
+    assert f"{tmp_path}/link leads to /nowhere/store, which is not there" in found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_store_on_a_disk_that_is_mounted_read_only(tmp_path: Path) -> None:
+    (tmp_path / "f.yaml").write_text(SITE.replace("path: x", f"path: {tmp_path}/disk/s"))
+    (tmp_path / "disk").mkdir()
+    mount = f"mount -t tmpfs -o ro tmpfs {tmp_path}/disk"
+    check = f"exec {sys.executable} -m registry_mesh check-config {tmp_path}/f.yaml"
+    run = subprocess.run(["unshare", "-m", "sh", "-c", f"{mount} && {check}"], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert (
+        f"store.disk.path: {tmp_path}/disk is mounted read-only; mount -o remount,rw it"
+        in run.stdout + run.stderr
+    )
 
 
 def test_rules_that_are_not_there_are_blamed_on_the_key(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path as File
 from typing import Final
@@ -10,6 +12,8 @@ from registry_mesh.config.document import Document
 from registry_mesh.config.finding import ConfigInvalid, Path
 
 MAKE_USERS: Final = "make it: htpasswd -nB NAME >> FILE"
+_NOT_DIR: Final = os.strerror(errno.ENOTDIR)
+_NO_FOLDER: Final = "name the folder that it lies in"
 _LET_READ: Final = "let the node's user read it"
 
 
@@ -24,7 +28,7 @@ def check_named(document: Document, path: Path, read: Callable[[str], object], m
     except ConfigInvalid as invalid:
         for each in invalid.findings:
             if each.mark is None:
-                how = _LET_READ if File(named).exists() else make
+                how = _NO_FOLDER if each.what == _NOT_DIR else _LET_READ if File(named).exists() else make
                 document.report_file(path, each.file, f"{each.file}: {each.what}", how)
             else:
                 document.findings.append(each)

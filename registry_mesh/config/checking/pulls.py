@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.places import log_fault
+from registry_mesh.config.places import table_fault
 from registry_mesh.config.values import listed
 
 KEY_BYTES: Final = 16
@@ -22,7 +22,7 @@ def check_pulls(document: Document) -> None:
             if key in pulls:
                 document.report(("pulls", key), f"{key} without file", "add file: FILE", key=True)
         return
-    if isinstance(file, str) and file and (fault := log_fault(Path(file), "StateDirectory=")) is not None:
+    if isinstance(file, str) and file and (fault := table_fault(Path(file))) is not None:
         document.lack(("pulls", "file"), *fault)
     reporters = listed(pulls.get("reporters"))
     for each in reporters if isinstance(reporters, tuple) else ():

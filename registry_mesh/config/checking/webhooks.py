@@ -8,7 +8,7 @@ from pathlib import Path
 from registry_mesh.config.checking.client_tls import check_client_tls
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path as KeyPath
-from registry_mesh.config.places import log_fault
+from registry_mesh.config.places import table_fault
 from registry_mesh.webhooks.signature import SecretInvalid, key_of
 
 _MEND = "make one: echo whsec_$(openssl rand -base64 32)"
@@ -21,7 +21,7 @@ def check_webhooks(document: Document) -> None:
     queue = document.find("webhooks", "queue")
     if receivers and queue is None:
         document.report(("webhooks",), "receivers without a queue", "add queue: FILE", key=True)
-    if isinstance(queue, str) and queue and (fault := log_fault(Path(queue), "StateDirectory=")) is not None:
+    if isinstance(queue, str) and queue and (fault := table_fault(Path(queue))) is not None:
         document.lack(("webhooks", "queue"), *fault)
     for name in receivers:
         _check_secret(document, ("webhooks", "receivers", name, "secret"))

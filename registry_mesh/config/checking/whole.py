@@ -19,7 +19,6 @@ from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import Path
 from registry_mesh.config.itself import check_itself
 from registry_mesh.config.logins import check_login
-from registry_mesh.config.offered import check_offered
 from registry_mesh.config.places import check_places
 from registry_mesh.config.signers import check_keys
 from registry_mesh.config.stores import AUTHORITIES, check_store
@@ -53,7 +52,6 @@ def check_document(document: Document) -> None:
     """Add what is wrong to the document's findings."""
     _check_role(document)
     _check_belongs(document)
-    check_offered(document)
     check_places(document)
     check_store(document)
     check_authorities(document, AUTHORITIES)
