@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from registry_mesh.cli.node.marks import choose_colour
+from registry_mesh.cli.output import give_up, is_unwritable, open_all
 from registry_mesh.cli.suggesting import Suggesting
 
 COMMANDS: Final = {
@@ -104,12 +105,20 @@ class _Commands(Suggesting):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:  # Any: as click has it
-        """Do what was asked for; ^C ends it with the exit code that a shell gives to it."""
+        """Do what was asked for; ^C ends it with the exit code that a shell gives to it. Where standard output takes no
+        more, it says so."""
+        open_all()
         try:
             return super().invoke(ctx)
         except (KeyboardInterrupt, click.Abort):
             click.echo("interrupted", err=True)
             ctx.exit(EXIT_INTERRUPTED)
+        except OSError as fault:
+            if not is_unwritable(fault):
+                raise
+            give_up()
+            click.echo(f"error: what is printed cannot be written: {fault.strerror}", err=True)
+            ctx.exit(1)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

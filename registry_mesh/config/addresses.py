@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from registry_mesh.auth.hosts import place, split
 
-_WRITABLE: Final = re.compile(r"[!-~]*")
+WRITABLE: Final = re.compile(r"[!-~]*")
 """What may stand in a URL (RFC 3986 section 2): whatever is printable, as far as we look."""
 _HOST: Final = re.compile(r"(?!.*\.[0-9]+$)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 """A name of a host. One that ends in a number would be an address (RFC 1123 section 2.1)."""
@@ -31,7 +31,7 @@ def node_or_registry(noun: str) -> Callable[[object], object]:
         parts = split(value)
         if parts is not None and not (parts.hostname or "").isascii():
             raise ValueError(f"a host's name is of ASCII letters: write {_ascii(parts.hostname or '')}")
-        if not _WRITABLE.fullmatch(value):
+        if not WRITABLE.fullmatch(value):
             raise ValueError(
                 "an address has no spaces and no letters but ASCII: write others as %20 and the like"
             )

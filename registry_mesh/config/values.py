@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from registry_mesh.auth.hosts import split
 from registry_mesh.auth.subjects import is_subject
 from registry_mesh.config.addresses import (
+    WRITABLE,
     bucket,
     file_name,
     listening,
@@ -160,7 +161,7 @@ def _page(text: str) -> str:
         parts is None
         or parts.scheme not in ("http", "https")
         or not parts.hostname
-        or not _WRITABLE.fullmatch(text)
+        or not WRITABLE.fullmatch(text)
     ):
         raise ValueError("an address is http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH")
     if parts.username is not None or parts.fragment:

@@ -36,6 +36,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
+async def test_a_store_on_a_disk_that_others_have_filled_is_refused_with_the_reason(small_disk: Path) -> None:
+    """No process is killed for a page that there is no room for."""
+    with pytest.raises(OSError, match="No space left"), (small_disk / "others").open("wb") as file:
+        file.write(bytes(8 * MIB))
+    for _ in range(2):  # nor of a second start, which finds what the first one made
+        with pytest.raises(StoreFull):
+            await DiskStore.start(small_disk / "store", evict=True, fsync=DiskFsync.NEVER)
+    (small_disk / "others").unlink()
+    store = await DiskStore.start(small_disk / "store", evict=True, fsync=DiskFsync.NEVER)
+    assert await read(store, await put(store, pattern(MIB))) == pattern(MIB)
+    await store.close()
+
+
 async def test_a_full_disk(small_disk: Path) -> None:
     store = await DiskStore.start(small_disk / "store", evict=True, fsync=DiskFsync.NEVER)
     digest = await put(store, pattern(MIB))

@@ -198,6 +198,11 @@ class Supervisor:
             child.due = None  # what it was to do, nobody knows here
         elif not self._ready and self._elders.gone and (status == EXIT_CONFIG or child.deaths >= _TRIES):
             self._failed = EXIT_CONFIG if status == EXIT_CONFIG else EXIT_FAILED
+            if status < 0:  # it could not say why
+                log.error(
+                    "giving up: processes are killed as they start",
+                    extra={FIELDS: {**fields, "signal": -status}},
+                )
             self._stop()
         else:
             self._heard.restarted()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from registry_mesh.cli.node.asked import Told, ask, node_at
 from registry_mesh.cli.node.of_node import OfNode
-from registry_mesh.cli.node.on_images import EPILOG, WAIT, answered, chosen
+from registry_mesh.cli.node.on_images import EPILOG, WAIT, answered, chosen, nothing_called
 from registry_mesh.findings.words import size
 
 
@@ -30,13 +31,17 @@ def command(config: Path, patterns: tuple[str, ...], as_json: bool) -> None:
       registry-mesh du config/site.yaml
     """
     told = answered(lambda: ask(node_at(config), "/api/1/images", wait=WAIT))
-    rows = repositories(chosen(told, patterns))
+    images = chosen(told, patterns)
+    rows = repositories(images)
     if as_json:
         keys = ("repository", "images", "held", "alone")
         found = [dict(zip(keys, row, strict=True)) for row in rows]
         click.echo(json.dumps({"repositories": found, "on_disk": told["on_disk"]}, indent=2))
     else:
         click.echo("\n".join(lines(rows, told)))
+    if patterns and not images:
+        click.echo(nothing_called(told, patterns[0]), err=True)
+        sys.exit(1)
 
 
 def repositories(images: list[Told]) -> list[tuple[str, int, int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shutil
 import sys
@@ -15,7 +14,7 @@ import click
 
 from registry_mesh.cli.node.asked import Told, ask, node_at
 from registry_mesh.cli.node.of_node import OfNode
-from registry_mesh.cli.node.on_images import WAIT, answered, chosen
+from registry_mesh.cli.node.on_images import WAIT, answered, chosen, nothing_called
 from registry_mesh.config.scalars import parse_duration
 from registry_mesh.findings.words import day, quota_size, size, span
 
@@ -103,15 +102,6 @@ def _note_how_far_back(told: Told, wanted: float) -> None:
     if began is None or began > wanted:
         since = f"since {day(began)} only" if began is not None else "by no version of this node yet"
         click.echo(f"note: uses are noted {since}: what was used before is not known", err=True)
-
-
-def nothing_called(told: Told, name: str) -> str:
-    """That nothing here has that name, and which is like it."""
-    known = {each["repository"] for each in told["images"]}
-    known |= {f"{each['repository']}:{each['tag']}" for each in told["images"] if each["tag"]}
-    near = difflib.get_close_matches(name, sorted(known), 1)
-    said = f"Nothing here is called {name}."
-    return f"{said}\n  Did you mean {near[0]}? registry-mesh ls {near[0]}" if near else said
 
 
 def is_unused(image: Told, told: Told, before: float) -> bool:

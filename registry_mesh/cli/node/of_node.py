@@ -44,15 +44,16 @@ class OfNode(click.Command):
         if node is not None:
             args = [place(node), *rest]
         elif not {"--help", "-h"} & set(rest) and not any(_is_config(each) for each in rest):
-            args = self._with_default(rest)
+            args = self._with_default(ctx, rest)
         return super().parse_args(ctx, args)
 
-    def _with_default(self, rest: list[str]) -> list[str]:
+    def _with_default(self, ctx: click.Context, rest: list[str]) -> list[str]:
         known = default()
         if known is not None:
             return [known, *rest]
         if any(not each.startswith("-") for each in rest):
             return rest
+        self.make_parser(ctx).parse_args(list(rest))  # an option that is none is told first
         click.echo(_none(), err=True)
         sys.exit(EXIT_SILENT)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -56,3 +57,12 @@ def _fits(image: Told, pattern: str) -> bool:
     bare = image["name"].removeprefix(f"{image['registry']}/")
     names = (image["name"], bare, image["repository"], f"{image['registry']}/{image['repository']}")
     return any(fnmatchcase(name, pattern) for name in names)
+
+
+def nothing_called(told: Told, name: str) -> str:
+    """That nothing here has that name, and which is like it."""
+    known = {each["repository"] for each in told["images"]}
+    known |= {f"{each['repository']}:{each['tag']}" for each in told["images"] if each["tag"]}
+    near = difflib.get_close_matches(name, sorted(known), 1)
+    said = f"Nothing here is called {name}."
+    return f"{said}\n  Did you mean {near[0]}? registry-mesh ls {near[0]}" if near else said

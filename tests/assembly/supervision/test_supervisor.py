@@ -228,6 +228,21 @@ def test_a_node_that_never_serves_gives_up(supervise: Callable[..., Supervised])
     assert service.wait() == 1
 
 
+def test_processes_that_are_killed_as_they_start_are_told_of(supervise: Callable[..., Supervised]) -> None:
+    """They could not say why they end."""
+    service = supervise(
+        """
+        import logging
+        logging.basicConfig(stream=sys.stdout, format="%(message)s", level="ERROR")
+        def die():
+            os.kill(os.getpid(), signal.SIGBUS)
+        sys.exit(Supervisor(Crew(seats, [Child(s, die) for s in seats.workers], 1)).run())
+        """
+    )
+    service.hear("giving up: processes are killed as they start")
+    assert service.wait() == 1
+
+
 def test_children_end_when_the_supervisor_is_killed(supervise: Callable[..., Supervised]) -> None:
     service = serving(supervise)
     service.hear("serving")

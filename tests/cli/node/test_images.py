@@ -111,7 +111,9 @@ def test_what_was_pulled_is_listed_and_counted_by_repository(tree: Tree) -> None
     sizes = json.loads(tree.said("du", "look/*", "--json"))["repositories"]
     assert [each["repository"] for each in sizes] == [f"{REGISTRY}/look/a", f"{REGISTRY}/look/b"]
     assert sizes[0]["images"] == 2
-    assert tree.run("ls", "nothing/here").exit_code == 1
+    for command in ("ls", "du"):
+        nothing = tree.run(command, "nothing/here")
+        assert (nothing.exit_code, nothing.stderr) == (1, "Nothing here is called nothing/here.\n")
 
 
 def test_an_image_that_is_here_in_part_says_so(tree: Tree) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from registry_mesh.cli.node.ls import is_unused, last_use, lines, nothing_called, shortened
+from registry_mesh.cli.node.ls import is_unused, last_use, lines, shortened
+from registry_mesh.cli.node.on_images import nothing_called
 
 DAY = 86400.0
 NOW = 1_764_000_000.0

@@ -69,6 +69,13 @@ def test_where_nobody_is_named_and_nobody_is_there() -> None:
     )
 
 
+@pytest.mark.parametrize("command", ["status", "ls", "top", "evict"])
+def test_an_option_that_is_none_is_told_before_a_node_is_looked_for(command: str) -> None:
+    outcome = run(command, "--nope")
+    assert outcome.exit_code == 2
+    assert "No such option '--nope'" in outcome.stderr
+
+
 def test_a_name_that_this_machine_does_not_have() -> None:
     outcome = run("status", "--node", "nobody")
     assert outcome.exit_code == 2

@@ -24,14 +24,19 @@ def charge(size: int) -> int:
 
 
 class Ledger:
-    """The counter in the file `path`. `limit` is in bytes; None: there is none."""
+    """The counter in the file `path`. `limit` is in bytes; None: there is none. OSError where the disk has no room."""
 
     def __init__(self, path: Path, limit: int | None) -> None:
         self.limit = limit
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if os.fstat(self._fd).st_size < PAGE:
-            os.ftruncate(self._fd, PAGE)
+        try:
+            os.posix_fallocate(
+                self._fd, 0, PAGE
+            )  # a page that the disk has no room for would kill who touches it
+        except OSError:
+            os.close(self._fd)
+            raise
         self._map = mmap.mmap(self._fd, PAGE)
         self._used = memoryview(self._map).cast("q")
 
