@@ -44,6 +44,8 @@ _BOUNDS: Final = {
 _OF_TEXTS: Final = frozenset((key,) for key in ("tags", "repos", "fixed", "nodes", "types"))
 """Keys of rules whose lists are of patterns, or one."""
 
+_TEMPLATE: Final = frozenset({"repo", "base", "version", "source"})
+"""Words of a template of `to` that make a mapping of it without quotes."""
 _MARKS: Final = frozenset({"[key]", "[secret]", "[command]"})
 """What stands in pydantic's paths and is no key of the file."""
 
@@ -70,6 +72,9 @@ def _report_unknown(document: Document, model: type[BaseModel], path: Path) -> N
     if (words := not_offered(str(path[-1]))) is not None:
         document.report(path, *words, key=True)
         return
+    if "to" in path and path[-1] in _TEMPLATE:
+        document.report(path, "unknown key", f'a template is put in quotes: "{{{path[-1]}}}"', key=True)
+        return
     near = difflib.get_close_matches(str(path[-1]), known, 1, 0.6)
     how = f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
     document.report(path, "unknown key", how, key=True)
@@ -89,6 +94,8 @@ def _words(document: Document, path: Path, error: ErrorDetails) -> tuple[str, st
         return _no_choice(given, re.findall("'([^']*)'", str(error["ctx"]["expected"])))
     if kind in _WANTED:
         spelled = document.spelled.get(path)
+        if path == ("guard",) and spelled:
+            return f"wants a share, and {spelled} is a number", f"write {spelled}%"
         if kind == "string_type" and spelled:
             return f"wants a text, and {spelled} is {_kind(given)}", f'put it in quotes: "{spelled}"'
         if kind in ("tuple_type", "list_type") and spelled and path[-1:] in _OF_TEXTS:

@@ -52,6 +52,11 @@ class _File:
         if not isinstance(document.value, dict):
             document.report((), "a rule file is a mapping", f"begin with schema: {SECOND}")
             return
+        if "role" in document.value and "store" in document.value:
+            what = "this is the configuration of a node, and no rule file"
+            document.value = {}
+            document.report((), what, "give the folder that its key rules names, or the files in it")
+            return
         try:
             RuleFile.model_validate(document.value)
         except ValidationError as invalid:

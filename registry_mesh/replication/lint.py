@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Final
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
+from registry_mesh.replication.artifact_types import WORDS
 from registry_mesh.replication.automaton import MAX_STATES
 from registry_mesh.replication.pattern import Pattern
 from registry_mesh.replication.rules import Rule, Rules, Selection
@@ -17,6 +18,11 @@ from registry_mesh.replication.version import Order, Version
 
 Catalog = Mapping[tuple[RegistryName, RepositoryName], Iterable[Tag]]
 _NEAR: Final = MAX_STATES // 10
+_MEANT: Final = {
+    **dict.fromkeys(("helm", "charts"), "charts of Helm are chart"),
+    **dict.fromkeys(("images", "container", "docker", "oci"), "images of containers are image"),
+    **dict.fromkeys(("apptainer", "singularity"), "images of Apptainer are sif"),
+}
 _TOLD: Final = 5
 """Names in one remark at most."""
 
@@ -51,6 +57,11 @@ def _of_rule(rule: Rule) -> Iterator[str]:
                 yield f"{key}: {each.text} needs {each.states:,} of {MAX_STATES:,} states: it costs time at every name"
             if each.is_believed:
                 yield f"{key}: {each.text} is so large that it was not looked whether both sides share a name"
+        if texts and {each.text for each in selection.patterns if not each.negative} <= _excluded(selection):
+            yield f"{key}: what is taken is excluded as well: nothing is selected"
+    for text in rule.types:
+        if not {"/", "*", "?", "["} & set(text) and (bare := text.removeprefix("!")) not in WORDS:
+            yield f"types: {bare} is the type of nothing: {_MEANT.get(bare, 'write image, chart, sif or a media type')}"
     yield from _hosts(rule)
     if any(each.drops_folders for each in rule.to) and _is_open(rule.repositories):
         yield "to: drops folders that repos leave open: two repositories may get one name"
@@ -60,6 +71,10 @@ def _of_rule(rule: Rule) -> Iterator[str]:
         yield "delete: 0s deletes at the first look, without a time to notice a mistake"
     if rule.labels:
         yield "labels: costs two requests a tag"
+
+
+def _excluded(selection: Selection) -> set[str]:
+    return {each.text.removeprefix("!") for each in selection.patterns if each.negative}
 
 
 def _hosts(rule: Rule) -> Iterator[str]:

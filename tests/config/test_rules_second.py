@@ -144,7 +144,7 @@ def test_a_cron_and_a_date() -> None:
         (rule(tags='["9@sha256:aa"]'), "0.yaml:6:12: rules[0].tags[0]: '9@sha256:aa': sha256:aa is no digest"),
         (rule(tags='["semver: * in a-*-*"]'), "0.yaml:6:12: rules[0].tags[0]: 'semver: * in a-*-*': in a-*-*: the version stands where the one * is"),
         (rule(tags='["semver: >=1 & 1.10", "a & b"]'), "0.yaml:6:34: rules[0].tags[1]: 'a & b' can match no tag: its sides share no name"),
-        (rule() + "guard: 10\n", "0.yaml:7:8: guard: wants a text, and 10 is a number"),
+        (rule() + "guard: 10\n", "0.yaml:7:8: guard: wants a share, and 10 is a number; write 10%"),
         (rule() + 'deny: [{from: docker.io}]\n', "0.yaml:7:8: deny[0]: names nothing; say which repos, tags or digest"),
         (rule() + 'tests: [{given: nope, expect: r}]\n', "0.yaml:7:17: tests[0].given: 'nope': the registry is missing; write REGISTRY/REPOSITORY:TAG"),
         (rule() + 'tests: [{given: "nope:1", expect: r}]\n', "0.yaml:7:17: tests[0].given: 'nope:1': the registry is missing; "),
@@ -312,3 +312,22 @@ def test_a_tab_in_the_place_of_spaces_is_told() -> None:
 def test_a_day_that_comes_now_and_then_is_one(every: str) -> None:
     text = f"schema: registry-mesh/rules/2\nrules:\n  - {{from: r.example, repos: a, tags: '1', every: {every}}}\n"
     assert len(tuple(parse_rules([("r.yaml", text.encode())]))) == 1
+
+
+def test_the_configuration_of_a_node_is_no_rule_file() -> None:
+    (fault,) = faults("role: site\nname: x\nstore: {disk: {path: x}}\nrules: rules\n")
+    assert fault.endswith(
+        "this is the configuration of a node, and no rule file; give the folder that its key rules names, "
+        "or the files in it"
+    )
+
+
+def test_what_is_left_without_quotes_or_a_sign_is_said_so() -> None:
+    (fault,) = faults(rule(to="{repo}"))
+    assert fault.endswith('unknown key; a template is put in quotes: "{repo}"')
+    (fault,) = faults("guard: 10\n" + rule())
+    assert fault == "0.yaml:1:8: guard: wants a share, and 10 is a number; write 10%"
+    (fault,) = faults(rule(tags="semver: >=1"))
+    assert fault.endswith('put it in quotes: "semver: >=1"')
+    (fault,) = faults(rule() + "<<<<<<< HEAD\nguard: 1%\n=======\nguard: 2%\n>>>>>>> main\n")
+    assert "a merge left its conflict there, line 7: keep one side" in fault

@@ -16,6 +16,11 @@ from tests.replication.second import rules_of
     ("rules", "said"),
     [
         ('{from: h, repos: [a, a], tags: "1"}', "repos: a is said 2 times"),
+        ('{from: h, repos: ["a/**", "!a/**"], tags: "1"}', "repos: what is taken is excluded as well: nothing is selected"),
+        ('{from: h, repos: a, tags: ["*", "1", "!*", "!1"]}', "tags: what is taken is excluded as well"),
+        ('{from: h, repos: a, tags: "1", types: helm}', "types: helm is the type of nothing: charts of Helm are chart"),
+        ('{from: h, repos: a, tags: "1", types: ["!oci"]}', "types: oci is the type of nothing: images of containers are image"),
+        ('{from: h, repos: a, tags: "1", types: wasm}', "types: wasm is the type of nothing: write image, chart, sif or a media type"),
         ('{from: h, repos: "x/**", tags: "1", to: "base/{base}"}', "to: drops folders that repos leave open"),
         ('{from: h, repos: a, tags: "1", to: {registry: cloud.example}}', "to: every replica pushes there"),
         ('{from: h.example, repos: "h.example/a/*", tags: "1"}', "repos: h.example/a/* begins with its registry, and names stand without that: write a/*"),
@@ -40,6 +45,7 @@ def test_remarks(rules: str, said: str) -> None:
         '{name: x, from: h, repos: ["**", "!a"], tags: "*"}\n  - {name: y, from: h, repos: a, tags: "1"}',
         '{name: x, from: g, repos: "**", tags: "*"}\n  - {name: y, from: h, repos: a, tags: "1"}',
         '{from: h, repos: "library/*", tags: "1", to: "base/{base}"}',
+        '{from: h, repos: ["a/**", "!a/b"], tags: "1", types: [chart, "!application/x*"]}',
     ],
 )
 def test_what_is_meant(rules: str) -> None:
