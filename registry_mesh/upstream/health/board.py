@@ -23,6 +23,7 @@ from registry_mesh.upstream.health.opinion import (
     quota,
     standing,
 )
+from registry_mesh.upstream.health.texts import Texts
 from registry_mesh.upstream.health.welcome import Key, Welcomes
 
 _NAMES: Final = {field.name: index for index, field in enumerate(fields(Facts))}
@@ -58,9 +59,9 @@ class Board:
         rows = max(1, len(self.names) * processes)
         self._words = memoryview(mmap.mmap(-1, rows * _WORDS * _WORD)).cast("d")
         self._versions = memoryview(mmap.mmap(-1, rows * _WORD)).cast("Q")
-        self._texts = memoryview(mmap.mmap(-1, rows * _TEXT))
-        self._lineages = memoryview(mmap.mmap(-1, rows * _LINEAGE))
-        self._cuts = memoryview(mmap.mmap(-1, rows * _CUT))
+        self._texts = Texts.shared(rows, _TEXT)
+        self._lineages = Texts.shared(rows, _LINEAGE)
+        self._cuts = Texts.shared(rows, _CUT)
         self._processes = processes
         self.welcomes = Welcomes(logins, processes)
 
@@ -71,9 +72,9 @@ class Board:
         return Sheet(
             self._words[first * _WORDS : after * _WORDS],
             self._versions[first:after],
-            self._texts[first * _TEXT : after * _TEXT],
-            self._lineages[first * _LINEAGE : after * _LINEAGE],
-            self._cuts[first * _CUT : after * _CUT],
+            self._texts.part(first, after),
+            self._lineages.part(first, after),
+            self._cuts.part(first, after),
         )
 
     def card(self, name: str, process: int, clock: Callable[[], float] = time.monotonic) -> Card:
@@ -101,43 +102,34 @@ class Sheet:
         self,
         words: memoryview[float],
         versions: memoryview[int],
-        texts: memoryview[int],
-        lineages: memoryview[int],
-        cuts: memoryview[int],
+        texts: Texts,
+        lineages: Texts,
+        cuts: Texts,
     ) -> None:
-        self._cuts = cuts
         self._words = words
-        self._lineages = lineages
         self.versions = versions
-        self._texts = texts
+        self.texts = texts
+        """What went wrong last, as each process says."""
+        self.lineages = lineages
+        """The parent and the nodes above it, as each process was told."""
+        self.cuts = cuts
+        """What of it is cut off, as each process was told (`ports.cut_off`)."""
 
     def words(self, process: int) -> memoryview[float]:
         """The numbers that a process writes."""
         return self._words[process * _WORDS : (process + 1) * _WORDS]
 
-    def text_at(self, process: int) -> memoryview[int]:
-        """The bytes of the reason that a process gives."""
-        return self._texts[process * _TEXT : (process + 1) * _TEXT]
-
-    def lineage_at(self, process: int) -> memoryview[int]:
-        """The bytes of the lineage that a process was told."""
-        return self._lineages[process * _LINEAGE : (process + 1) * _LINEAGE]
-
     def lineage(self) -> list[str]:
         """The parent and the nodes above it, as it named them last."""
         seen = self.seen()
         last = max(range(len(seen)), key=lambda process: seen[process].named_at)
-        return bytes(self.lineage_at(last)).partition(b"\0")[0].decode(errors="replace").split()
-
-    def cut_at(self, process: int) -> memoryview[int]:
-        """The bytes of what a process was told to be cut off."""
-        return self._cuts[process * _CUT : (process + 1) * _CUT]
+        return self.lineages.read(last).split()
 
     def cut_off(self) -> str:
         """What the parent said last of itself that is cut off (`ports.cut_off`)."""
         told = self._words[_CUT_AT::_WORDS].tolist()
         last = max(range(len(told)), key=told.__getitem__)
-        return bytes(self.cut_at(last)).partition(b"\0")[0].decode(errors="replace")
+        return self.cuts.read(last)
 
     def seen(self) -> list[Facts]:
         """What each process saw."""
@@ -158,9 +150,7 @@ class Sheet:
 
     def error(self, known: Opinion) -> str:
         """What went wrong last."""
-        if known.reporter is None:
-            return ""
-        return bytes(self.text_at(known.reporter)).partition(b"\0")[0].decode(errors="replace")
+        return self.texts.read(known.reporter) if known.reporter is not None else ""
 
     def standing(self, now: float) -> Standing:
         """How the parent does."""
@@ -174,10 +164,7 @@ class Card:
     def __init__(self, sheet: Sheet, process: int, clock: Callable[[], float], node: str = "") -> None:
         self.node = node
         self._sheet = sheet
-        self._lineage = sheet.lineage_at(process)
-        self._cut = sheet.cut_at(process)
         self._own = sheet.words(process)
-        self._text = sheet.text_at(process)
         self._process = process
         self._version = -1
         self._versions = b""
@@ -209,8 +196,7 @@ class Card:
 
     def tell(self, error: str) -> None:
         """Write down what went wrong."""
-        text = error.encode()[: _TEXT - 1]
-        self._text[:] = text.ljust(_TEXT, b"\0")
+        self._sheet.texts.write(self._process, error)
         self.write(error_at=self.clock())
 
     @property
@@ -220,13 +206,12 @@ class Card:
 
     def name(self, lineage: Sequence[str]) -> None:
         """The parent named itself, and then the nodes above it."""
-        text = " ".join(lineage[: _MOST_ABOVE + 1]).encode()
-        self._lineage[:] = text[: _LINEAGE - 1].ljust(_LINEAGE, b"\0")
+        self._sheet.lineages.write(self._process, " ".join(lineage[: _MOST_ABOVE + 1]))
         self.write(leads_back=float(bool(self.node) and self.node in lineage), named_at=self.clock())
 
     def cut_off(self, told: str) -> None:
         """The parent told what of it is cut off; empty: nothing is."""
-        self._cut[:] = told.encode()[: _CUT - 1].ljust(_CUT, b"\0")
+        self._sheet.cuts.write(self._process, told)
         self._own[_CUT_AT] = self.clock()
 
     def hear(self) -> None:
@@ -283,6 +268,5 @@ class Card:
         nothing: dict[str, Any] = dict.fromkeys(_NAMES, 0.0)
         self.write(**nothing)
         self._own[_HEARD] = self._own[_CLIENTS] = self._own[_CUT_AT] = 0.0
-        self._text[:] = bytes(_TEXT)
-        self._lineage[:] = bytes(_LINEAGE)
-        self._cut[:] = bytes(_CUT)
+        for texts in (self._sheet.texts, self._sheet.lineages, self._sheet.cuts):
+            texts.write(self._process, "")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from registry_mesh.ports.standing import Standing
+from registry_mesh.upstream.health.texts import Texts
 
 Key = tuple[str, str]
 """A parent, and what is shown to it."""
@@ -68,15 +69,13 @@ class Welcomes:
         self._processes = processes
         rows = max(1, len(self._order) * processes)
         self._words = memoryview(mmap.mmap(-1, rows * _FACTS * _WORD)).cast("d")
-        self._texts = memoryview(mmap.mmap(-1, rows * _TEXT))
+        self._texts = Texts.shared(rows, _TEXT)
 
     def sheet(self, parent: str, login: str) -> WelcomeSheet:
         """All rows of one. `ValueError` where it is none of them."""
         first = self._order.index((parent, login)) * self._processes
         after = first + self._processes
-        return WelcomeSheet(
-            self._words[first * _FACTS : after * _FACTS], self._texts[first * _TEXT : after * _TEXT]
-        )
+        return WelcomeSheet(self._words[first * _FACTS : after * _FACTS], self._texts.part(first, after))
 
     def card(
         self, parent: str, login: str, process: int, clock: Callable[[], float] = time.monotonic
@@ -93,17 +92,14 @@ class Welcomes:
 class WelcomeSheet:
     """The rows of one parent and login."""
 
-    def __init__(self, words: memoryview[float], texts: memoryview[int]) -> None:
+    def __init__(self, words: memoryview[float], texts: Texts) -> None:
         self._words = words
-        self._texts = texts
+        self.texts = texts
+        """Why it was not taken last, as each process says."""
 
     def words(self, process: int) -> memoryview[float]:
         """The numbers that a process writes."""
         return self._words[process * _FACTS : (process + 1) * _FACTS]
-
-    def text(self, process: int) -> memoryview[int]:
-        """The bytes of the reason that a process gives."""
-        return self._texts[process * _TEXT : (process + 1) * _TEXT]
 
     def last(self, fact: str) -> float:
         """The latest of such times, of any process."""
@@ -118,8 +114,7 @@ class WelcomeSheet:
         """How the login is taken."""
         seen = self.seen()
         told = max(range(len(seen)), key=lambda process: seen[process].error_at)
-        error = bytes(self.text(told)).partition(b"\0")[0].decode(errors="replace")
-        return Welcome(_denied_since(seen), error, seen[told].error_at)
+        return Welcome(_denied_since(seen), self.texts.read(told), seen[told].error_at)
 
 
 class WelcomeCard:
@@ -128,7 +123,7 @@ class WelcomeCard:
     def __init__(self, sheet: WelcomeSheet, process: int, clock: Callable[[], float]) -> None:
         self._sheet = sheet
         self._own = sheet.words(process)
-        self._text = sheet.text(process)
+        self._process = process
         self._clock = clock
 
     @classmethod
@@ -178,7 +173,7 @@ class WelcomeCard:
         """Begin with an empty row."""
         nothing: dict[str, Any] = dict.fromkeys(_NAMES, 0.0)
         self._write(**nothing)
-        self._text[:] = bytes(_TEXT)
+        self._sheet.texts.write(self._process, "")
 
     def _of(self, name: str) -> float:
         return self._own[_NAMES[name]]
@@ -188,7 +183,7 @@ class WelcomeCard:
             self._own[_NAMES[name]] = value
 
     def _tell(self, why: str) -> None:
-        self._text[:] = why.encode()[: _TEXT - 1].ljust(_TEXT, b"\0")
+        self._sheet.texts.write(self._process, why)
         self._write(error_at=self._clock())
 
 
