@@ -24,6 +24,7 @@ from typing import Final
 import aiohttp
 
 from loadtests.corpus import GIB, MIB
+from registry_mesh.assembly.supervision.loops import loop_factory
 from registry_mesh.chunks.map_format import root
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.vouched import SignedRoot, nothing_is_signed
@@ -109,6 +110,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["bring"]:
-        print(asyncio.run(bring(sys.argv[2], Digest.parse(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))))
+        with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:  # as a worker does
+            print(runner.run(bring(sys.argv[2], Digest.parse(sys.argv[3]), sys.argv[4], Path(sys.argv[5]))))
     else:
         main()
