@@ -7,7 +7,7 @@ a layer of 64 GiB, whose map has 16 MiB. `chunks.map_format` has the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -145,6 +145,19 @@ class ChunkMap:
         """The sum of chunk `index`, which is known."""
         at = index % PAGE * SUM
         return ChunkSum(self.algorithm, self.pages[index // PAGE][at : at + SUM])
+
+    def fitting(self, index: int, sums: Sequence[ChunkSum | None]) -> int:
+        """How many chunks from `index` on, one after the other and in one page, have these `sums` and are known."""
+        page, at = self.pages.get(index // PAGE, b""), index % PAGE * SUM
+        for count, each in enumerate(sums):
+            start = at + count * SUM
+            if (
+                each is None
+                or each.algorithm is not self.algorithm
+                or page[start : start + SUM] != each.value
+            ):
+                return count
+        return len(sums)
 
     def told(self, index: int) -> tuple[ChunkSum, ...]:
         """The sums that chunk `index` is to have: by this map and the one beside it, as far as they know it."""

@@ -45,8 +45,9 @@ class Marks(Protocol):
         """Return the first chunk in [index, stop) whose state is less than `state`; `stop` where there is none."""
         ...
 
-    def mark(self, index: int, state: ChunkState) -> None:
-        """Set a chunk's state; MISSING gives its room back. Written data is synced before the mark is durable."""
+    def mark(self, index: int, state: ChunkState, chunks: int = 1) -> None:
+        """Set the state of so many chunks from `index` on; MISSING gives their room back. Written data is synced before
+        the mark is durable."""
         ...
 
     doubted: bool

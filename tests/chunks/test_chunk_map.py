@@ -22,7 +22,7 @@ from registry_mesh.chunks.chunk_map import (
     without,
 )
 from registry_mesh.chunks.mapper import ChunkMapper
-from registry_mesh.chunks.sums import SUM, SumAlgorithm
+from registry_mesh.chunks.sums import SUM, ChunkSum, SumAlgorithm
 from registry_mesh.oci.span import Span
 from tests.suites.bytes_of import pattern
 from tests.suites.chunk_maps import excerpt
@@ -104,6 +104,24 @@ def test_maps_of_two_opinions_are_not_joined() -> None:
         joined.joined(other)
     with pytest.raises(ChunkMapsDiffer):
         one.joined(of_size(PAGE_BYTES + 2, SumAlgorithm.SHA256))
+
+
+@pytest.mark.parametrize("first", [0, 1, PAGE - 2])
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_the_chunks_before_the_first_that_is_wrong_fit(first: int, wrong: int) -> None:
+    known = of_size(2 * PAGE_BYTES)
+    there = min(3, PAGE - first)  # the rest is of another page
+    sums: list[ChunkSum | None] = [known.sum(index) for index in range(first, first + 3)]
+    assert known.fitting(first, sums) == there
+    another = known.sum(first + wrong)
+    for spoilt in (
+        None,
+        replace(another, value=another.value[::-1]),
+        replace(another, algorithm=SumAlgorithm.SHA256),
+    ):
+        sums[wrong] = spoilt
+        assert known.fitting(first, sums) == min(wrong, there)
+    assert known.excerpt(Span(0, CHUNK)).fitting(PAGE, [known.sum(PAGE)]) == 0, "its page is not here"
 
 
 def test_sums_that_are_too_few_or_too_many_are_refused() -> None:

@@ -112,6 +112,20 @@ class CacheStoreSuite:
             assert hold.run(3, 4, PROVEN) == 4
             assert hold.run(2, 2, PROVEN) == 2
 
+    async def test_a_run_of_chunks_is_marked_at_once(self, store: CacheStore) -> None:
+        async with store.hold(DIGEST, SIZE) as hold:
+            await claim_all(hold, range(5))
+            await hold.write(CHUNK, given(DATA[CHUNK:200_000], DATA[200_000:]), nothing)
+            hold.mark(2, UNPROVEN, 2)
+            assert [hold.state(i) for i in range(5)] == [MISSING, MISSING, UNPROVEN, UNPROVEN, MISSING]
+            hold.mark(1, PROVEN, 4)
+            hold.unclaim(range(5))
+        async with store.hold(DIGEST, SIZE) as hold:
+            assert [hold.state(i) for i in range(5)] == [MISSING] + [PROVEN] * 4
+            assert all([await hold.check(i) for i in range(1, 5)])
+            hold.mark(2, MISSING, 2)
+            assert [hold.state(i) for i in range(5)] == [MISSING, PROVEN, MISSING, MISSING, PROVEN]
+
     async def test_doubt_is_shared_and_kept(self, store: CacheStore) -> None:
         async with store.hold(DIGEST, SIZE) as one, store.hold(DIGEST, SIZE) as two:
             await fill(one, range(1))

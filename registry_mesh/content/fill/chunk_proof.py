@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -18,7 +18,6 @@ from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.chunk_sums import sums_of_written
 from registry_mesh.content.fill.map_request import ASKED, WantedSums, ask_for_map
 from registry_mesh.content.fill.phases import MapPhase
-from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.rejected import RejectedChunks
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
@@ -80,28 +79,37 @@ class ChunkProof:
         while self._asking and (self._settling or self.early or self._state.map_phase is MapPhase.ASKING):
             await asyncio.wait(self._asking.values(), return_when=asyncio.FIRST_COMPLETED)
 
-    def take(self, index: int, summed: ChunkSum | None, source: str) -> None:
-        """Chunk `index` is written; `summed` is its sum, where it was seen whole. It is proven, or missing again and
-        `SourceLied` raised."""
+    def take(self, index: int, sums: Sequence[ChunkSum | None], source: str) -> int:
+        """Chunks from `index` on are written; `sums`: of each, where it was seen whole. Returns how many of them it has
+        taken: as many as fit the map, or else the first. That one is proven, or missing again and `SourceLied` raised.
+        """
         marks, phase = self._state.marks, self._state.map_phase
-        if self.map is not None and phase.proves and self.map.knows(index):
-            self._take_known(self.map, index, summed, source)
-        elif phase in (MapPhase.ASKING, MapPhase.THERE):
-            self.early[index] = summed
+        if not phase.proves:
+            marks.mark(index, ChunkState.UNPROVEN, len(sums))
+            return len(sums)
+        if self.map is not None and self.map.knows(index):
+            return self._take_known(self.map, index, sums, source)
+        if phase is MapPhase.LACKING:
+            marks.mark(index, ChunkState.MISSING)
+        else:
+            self.early[index] = sums[0]
             if self.map is not None:
                 self._want(index)
-        else:
-            marks.mark(index, ChunkState.MISSING if phase is MapPhase.LACKING else ChunkState.UNPROVEN)
+        return 1
 
-    def _take_known(self, known: ChunkMap, index: int, summed: ChunkSum | None, source: str) -> None:
-        told = (known.sum(index),) if known.beside is None else known.told(index)
-        if summed is None or [each.algorithm for each in told] != [summed.algorithm]:
+    def _take_known(self, known: ChunkMap, index: int, sums: Sequence[ChunkSum | None], source: str) -> int:
+        if known.beside is None and (fitting := known.fitting(index, sums)):
+            self._state.prove(index, fitting)
+            return fitting
+        summed = sums[0]
+        if summed is None or {each.algorithm for each in known.told(index)} != {summed.algorithm}:
             self._state.marks.mark(index, ChunkState.UNPROVEN)
             self._state.spawn(self._prove(index, summed, source))
-        elif summed == told[0]:
+        elif known.told(index) == (summed,):
             self._state.prove(index)
         elif not self._keeps(index, summed, source):
             raise SourceLied(f"chunk {index} does not fit the chunk map", source=source)
+        return 1
 
     def prove_later(self, index: int, via: Via) -> None:
         """A chunk that is written and not proven is wanted."""
@@ -237,8 +245,7 @@ class ChunkProof:
             while (index := self._next_early()) is not None:  # more may come while one of them is read
                 await self._settle(index, self.early[index])
                 self.early.pop(index, None)
-            for page in pages:
-                await self._prove_held(page)
+            await self._prove_held(pages)
         finally:
             self._settling = False
         for index in self.early:
@@ -256,13 +263,15 @@ class ChunkProof:
             lacking = self._state.map_phase is MapPhase.LACKING
             self._state.marks.mark(index, ChunkState.MISSING if lacking else ChunkState.UNPROVEN)
 
-    async def _prove_held(self, page: int) -> None:
+    async def _prove_held(self, pages: Iterable[int]) -> None:
         """What was held before this fill, from a parent without maps."""
-        for index in range(page * PAGE, min(self._state.chunks, (page + 1) * PAGE)):
-            if index % LOOK == 0:
-                await asyncio.sleep(0)
-            if self._state.marks.state(index) == ChunkState.UNPROVEN:
-                await self._prove(index, None)
+        states = self._state.marks.states()
+        for page in pages:
+            index = page * PAGE
+            while (index := states.find(ChunkState.UNPROVEN, index, (page + 1) * PAGE)) >= 0:
+                if self._state.marks.state(index) == ChunkState.UNPROVEN:
+                    await self._prove(index, None)
+                index += 1
 
     async def prove_again(self, index: int) -> None:
         """A chunk that is written is held against the map as it is now."""

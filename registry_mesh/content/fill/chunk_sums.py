@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from registry_mesh.chunks.chunk_map import CHUNK, chunk_span
+from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.chunks.sums import ChunkSum, SumAlgorithm
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
@@ -22,19 +22,19 @@ class ChunkSums:
         """The sums, `by` that algorithm, of the chunks that `data` completes; None of one whose beginning was not seen,
         or was not to be summed (`by` None) when it passed."""
         sums: list[ChunkSum | None] = []
-        view = memoryview(data)
-        while view:
-            span = chunk_span(offset // CHUNK, self._size)
-            piece = view[: span.stop - offset]
-            if offset == span.start:
+        view, begin, stop = memoryview(data), offset, offset + len(data)
+        while offset < stop:
+            start = offset // CHUNK * CHUNK
+            end = min(self._size, start + CHUNK)
+            piece = view[offset - begin : end - begin]
+            if offset == start:
                 self._sum = (by, by.hasher()) if by is not None else None
-            offset += len(piece)
             if self._sum is not None:
                 self._sum[1].update(piece)
-            if offset == span.stop:
+            if end <= stop:
                 sums.append(ChunkSum(self._sum[0], self._sum[1].digest()) if self._sum is not None else None)
                 self._sum = None
-            view = view[len(piece) :]
+            offset = end
         return sums
 
     def forget(self) -> None:

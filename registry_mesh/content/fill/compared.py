@@ -21,10 +21,11 @@ class ComparedChunks:
         here of both."""
         self._pages.update(found.pages if found.beside is not None else range(pages_of(found.size)))
 
-    def prove(self, index: int) -> None:
-        """Chunk `index` fits the map that is here: the hold is doubted where nobody compared that."""
+    def prove(self, index: int, chunks: int) -> None:
+        """So many chunks from `index` on, of one page, fit the map that is here: the hold is doubted where nobody
+        compared that."""
         if index // PAGE in self._pages:
-            self._seen[index] = 1
+            self._seen[index : index + chunks] = b"\1" * chunks
         elif not self._marks.doubted:
             self._marks.doubted = True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
@@ -211,11 +211,12 @@ class Fill:
         elif not self.transfers.bring(reader):
             self._elsewhere.want(index)
 
-    def _written(self, index: int, summed: ChunkSum | None, source: str) -> None:
-        """A transfer has written chunk `index`; see `Transfer`."""
-        self._proof.take(index, summed, source)
-        self.state.came(index)
+    def _written(self, index: int, sums: Sequence[ChunkSum | None], source: str) -> int:
+        """A transfer has written chunks from `index` on; see `Transfer`."""
+        taken = self._proof.take(index, sums, source)
+        self.state.came(index, taken)
         self._gives_until = 0.0  # it may be complete, and nothing is to leave before it is proven
+        return taken
 
     def _transfer_ended(self, via: Via) -> None:
         """Finish what is complete; of what nearly is, fetch the rest, so that the whole is proven and served at full

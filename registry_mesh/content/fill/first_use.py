@@ -27,9 +27,9 @@ class FirstUse:
         self._seen = bytearray(map(or_, states.translate(_OF_THIS_LIFE), looks.checked()))
         self._flights: Flights[int, bool] = Flights()
 
-    def came(self, index: int) -> None:
-        """The chunk came just now."""
-        self._seen[index] = 1
+    def came(self, index: int, chunks: int) -> None:
+        """So many chunks from `index` on came just now."""
+        self._seen[index : index + chunks] = b"\1" * chunks
 
     def is_over(self, first: int, stop: int) -> bool:
         """Whether none of chunks [first, stop) has to be looked at."""

@@ -176,10 +176,10 @@ class FillState:
         share = self.policy.complete_after
         return share <= 1 and self._held >= share * self.chunks
 
-    def came(self, index: int) -> None:
-        """Chunk `index` is written."""
-        self._held += 1
-        self.first_use.came(index)
+    def came(self, index: int, chunks: int) -> None:
+        """So many chunks from `index` on are written."""
+        self._held += chunks
+        self.first_use.came(index, chunks)
 
     def stored(self, size: int, source: str, via: Via, near: str = "") -> None:
         """A batch was written, and its whole chunks were told of."""
@@ -190,11 +190,11 @@ class FillState:
             self.spawn(self.digest_proof.catch_up())
         self.readers.wake(size)
 
-    def prove(self, index: int) -> None:
-        """Chunk `index` fits the chunk map."""
-        self.compared.prove(index)
-        self.marks.mark(index, ChunkState.PROVEN)
-        self.vouched.prove(index)
+    def prove(self, index: int, chunks: int = 1) -> None:
+        """So many chunks from `index` on, of one page, fit the chunk map."""
+        self.compared.prove(index, chunks)
+        self.marks.mark(index, ChunkState.PROVEN, chunks)
+        self.vouched.prove(index, chunks)
 
     def hash_in_thread(self, offset: int, data: bytes | memoryview) -> None:
         """In the thread that wrote `data`: take it into the digest of the whole, unless chunks are vouched for."""

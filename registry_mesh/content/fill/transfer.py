@@ -37,15 +37,16 @@ from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.urgency import Urgency, urgency, work_as
 
 Wanted = Callable[["Transfer"], Awaitable[bool]]
-Written = Callable[[int, ChunkSum | None, str], None]
+Written = Callable[[int, Sequence[ChunkSum | None], str], int]
 
 
 class Transfer(Stretch):
     """Fills a stretch of a fill through `via`.
 
-    `wanted` is asked now and then whether it shall go on, and may make it wait. `written` is told of each chunk that
-    is whole, with its sum where that was seen, and raises `SourceLied` where the chunk is wrong; the chunk comes
-    again then. `unasked`: all of them are fetched, whether a reader waits for them or not.
+    `wanted` is asked now and then whether it shall go on, and may make it wait. `written` is told of chunks that are
+    whole, from an index on, with the sum of each where that was seen. It returns how many of them it took, and raises
+    `SourceLied` where the first is wrong; that chunk comes again then. `unasked`: all of them are fetched, whether a
+    reader waits for them or not.
     """
 
     def __init__(
@@ -311,10 +312,11 @@ class Transfer(Stretch):
         self.moved_at = monotonic()
         elapsed = monotonic() - self._began
         self.rate = (offset - self.chunks.start * CHUNK) / elapsed if elapsed > 0.01 else 0.0
-        for index, summed in enumerate(sums, begin // CHUNK):
+        index, taken = begin // CHUNK, 0
+        while taken < len(sums):
             try:
-                self._written(index, summed, self.source)
+                taken += self._written(index + taken, sums[taken:], self.source)
             except SourceLied:
-                self.position = index * CHUNK
+                self.position = (index + taken) * CHUNK
                 raise
         self._state.stored(offset - begin, self.source, self.via, self._near)

@@ -11,7 +11,6 @@ from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, count, without
 from registry_mesh.chunks.steal import SKIP
-from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.ahead import ChunksAhead
 from registry_mesh.content.fill.chunk_proof import ChunkProof
 from registry_mesh.content.fill.demand import TransferDemand
@@ -19,7 +18,7 @@ from registry_mesh.content.fill.policy import LOOK
 from registry_mesh.content.fill.readers import Reader
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.stripes import TransferStripes
-from registry_mesh.content.fill.transfer import Transfer
+from registry_mesh.content.fill.transfer import Transfer, Written
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
@@ -35,7 +34,7 @@ _log: Final = logging.getLogger(__name__)
 class Transfers:
     """Of one fill. Every chunk is brought by one transfer, here or in another process (`Claims.claim`).
 
-    `written` is told of each chunk that a transfer has written; `ended`, that one has come to its end, and through
+    `written` is told of the chunks that a transfer has written; `ended`, that one has come to its end, and through
     which registry it went.
     """
 
@@ -44,7 +43,7 @@ class Transfers:
         state: FillState,
         claims: Claims,
         proof: ChunkProof,
-        written: Callable[[int, ChunkSum | None, str], None],
+        written: Written,
         ended: Callable[[Via], None],
     ) -> None:
         self._state = state

@@ -38,10 +38,10 @@ class VouchedChunks:
             raise SourceLied(f"a chunk map of {digest} that is not the one signed for it")
         self.trusted = named is not None
 
-    def prove(self, index: int) -> None:
-        """A chunk fits the map that is here."""
+    def prove(self, index: int, chunks: int) -> None:
+        """So many chunks from `index` on fit the map that is here."""
         if self.trusted:
-            self._vouched[index] = 1
+            self._vouched[index : index + chunks] = b"\1" * chunks
 
     def miss(self, index: int) -> None:
         """A chunk is missing again."""

@@ -38,9 +38,9 @@ class Checked:
         """1 for each chunk that was checked, 0 for the others."""
         return bytes(self._checked)
 
-    def note(self, index: int, good: bool) -> None:
-        """The chunk was checked, or has to be."""
-        self._checked[index] = good
+    def note(self, index: int, good: bool, chunks: int = 1) -> None:
+        """So many chunks from `index` on were checked, or have to be."""
+        self._checked[index : index + chunks] = bytes((good,)) * chunks
 
     def has(self, index: int) -> bool:
         """Whether it was checked and nobody but us and our like has written to the file since."""

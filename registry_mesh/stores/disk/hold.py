@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final
 
-from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_length, chunk_span, count
+from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, chunk_span, count
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import PIECE, FileSlice
 from registry_mesh.ports.failures import StoreBroken
@@ -164,22 +164,30 @@ class DiskHold:
         for index in marked:
             self._table.set_synced(index, True)
 
-    def mark(self, index: int, state: ChunkState) -> None:
+    def mark(self, index: int, state: ChunkState, chunks: int = 1) -> None:
+        run = range(index, index + chunks)
         if state is ChunkState.MISSING:
-            self._mark_missing(index)
+            for each in run:
+                self._mark_missing(each)
             return
-        if not self._table.state(index):
-            summed = self._sums.take(index, chunk_length(index, self.info.size))
-            if summed is None:
-                summed = self._read_sum(index)
-            self._table.set_crc32(index, summed)
-            self._checked.note(index, True)
-            if self._files.shelf.fsync is DiskFsync.ALWAYS:
-                self._table.set_synced(index, True)
-            else:
-                with self._marking:
-                    self._unsynced.add(index)
-        self._table.set_state(index, state)
+        states = self._table.states(run.start, run.stop)
+        if not any(states):
+            self._note_written(run)
+        elif 0 in states:
+            for each in run:
+                self.mark(each, state)
+            return
+        self._table.set_state(index, state, chunks)
+
+    def _note_written(self, run: range) -> None:
+        """What is known of chunks that were missing."""
+        self._table.set_crc32(run.start, self._sums.take(run, self.info.size, self._read_sum))
+        self._checked.note(run.start, True, len(run))
+        if self._files.shelf.fsync is DiskFsync.ALWAYS:
+            self._table.set_synced(run.start, True, len(run))
+        else:
+            with self._marking:
+                self._unsynced.update(run)
 
     def _mark_missing(self, index: int) -> None:
         self._table.set_state(index, ChunkState.MISSING)
@@ -272,9 +280,8 @@ class DiskHold:
                 raise StoreBroken(_CUT)
             points.reach("hold.commit_sync")
             shelf.fsync.sync_data(files.fd)
-            for index in range(self._table.chunks):
-                self._table.set_synced(index, shelf.fsync is not DiskFsync.NEVER)
-                self._table.set_state(index, ChunkState.PROVEN)
+            self._table.set_synced(0, shelf.fsync is not DiskFsync.NEVER, self._table.chunks)
+            self._table.set_state(0, ChunkState.PROVEN, self._table.chunks)
             self._unsynced = set()
             if shelf.fsync is not DiskFsync.NEVER:
                 self._table.flush()

@@ -22,6 +22,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -161,41 +163,41 @@ class HoldFile:
         """The state of a chunk, as a number of `ChunkState`."""
         return self._bytes[_RECORDS + _RECORD * index + _STATE]
 
-    def set_state(self, index: int, state: ChunkState) -> None:
-        """Set the state of a chunk, for all processes."""
-        self._bytes[_RECORDS + _RECORD * index + _STATE] = state
+    def set_state(self, index: int, state: ChunkState, chunks: int = 1) -> None:
+        """Set the state of so many chunks from `index` on, for all processes."""
+        self._bytes[_each(_STATE, index, chunks)] = bytes((state,)) * chunks
 
     def reserved(self, index: int) -> bool:
         """Whether room for the chunk is counted in the ledger."""
         return bool(self._bytes[_RECORDS + _RECORD * index + _RESERVED])
 
-    def set_reserved(self, index: int, reserved: bool) -> None:
-        """Note whether it is."""
-        self._bytes[_RECORDS + _RECORD * index + _RESERVED] = reserved
+    def set_reserved(self, index: int, reserved: bool, chunks: int = 1) -> None:
+        """Note whether it is, of so many chunks from `index` on."""
+        self._bytes[_each(_RESERVED, index, chunks)] = bytes((reserved,)) * chunks
 
-    def set_synced(self, index: int, synced: bool) -> None:
-        """Note whether the chunk would be there after a power cut."""
-        self._bytes[_RECORDS + _RECORD * index + _SYNCED] = synced
+    def set_synced(self, index: int, synced: bool, chunks: int = 1) -> None:
+        """Note whether so many chunks from `index` on would be there after a power cut."""
+        self._bytes[_each(_SYNCED, index, chunks)] = bytes((synced,)) * chunks
 
     def crc32(self, index: int) -> int | None:
         """The checksum of a chunk as it was written; None where none was made."""
         position = _RECORDS + _RECORD * index
         return self._halves[position // 4 + 1] if self._bytes[position + _SUMMED] else None
 
-    def set_crc32(self, index: int, crc32: int) -> None:
-        """Note the checksum of a chunk."""
-        position = _RECORDS + _RECORD * index
-        self._halves[position // 4 + 1] = crc32
-        self._bytes[position + _SUMMED] = 1
+    def set_crc32(self, index: int, sums: Sequence[int]) -> None:
+        """Note the checksums of chunks from `index` on."""
+        first = (_RECORDS + _RECORD * index) // 4 + 1
+        self._halves[first : first + 2 * len(sums) : 2] = memoryview(array("I", sums))
+        self._bytes[_each(_SUMMED, index, len(sums))] = b"\1" * len(sums)
 
     def states(self, start: int = 0, stop: int | None = None) -> bytes:
         """The states of chunks [start, stop), a byte each."""
         stop = self.chunks if stop is None else stop
         return self._map[_RECORDS + _RECORD * start : _RECORDS + _RECORD * stop : _RECORD]
 
-    def reservations(self) -> bytes:
-        """1 for each chunk whose bytes the ledger counts."""
-        return self._map[_RECORDS + _RESERVED :: _RECORD]
+    def reservations(self, start: int = 0, stop: int | None = None) -> bytes:
+        """1 for each of chunks [start, stop) whose bytes the ledger counts."""
+        return self._map[_each(_RESERVED, start, (self.chunks if stop is None else stop) - start)]
 
     def run(self, index: int, stop: int, state: ChunkState) -> int:
         """The first chunk in [index, stop) whose state is less than `state`, or `stop`."""
@@ -240,6 +242,12 @@ class HoldFile:
         self._words.release()
         self._bytes.release()
         self._map.close()
+
+
+def _each(field: int, index: int, chunks: int) -> slice:
+    """Where a field of one byte lies of so many chunks from `index` on."""
+    first = _RECORDS + _RECORD * index
+    return slice(first + field, first + _RECORD * chunks, _RECORD)
 
 
 def clear_state(data: bytes, index: int) -> bytes:

@@ -60,17 +60,18 @@ class PartFiles:
 
     def reserve(self, chunks: range) -> None:
         """Have room for all of them, or `StoreFull` and for no more than before."""
-        if all(map(self.table.reserved, chunks)):
+        if all(self.table.reservations(chunks.start, chunks.stop)):
             return
         with self.alone():
             if self.table.discarded:
                 raise StoreBroken("the hold was discarded")
-            new = [index for index in chunks if not self.table.reserved(index)]
+            reserved = self.table.reservations(chunks.start, chunks.stop)
+            new = [index for index, has in zip(chunks, reserved, strict=True) if not has]
             self._index_ahead(len(new))
-            self.shelf.room.take(sum(map(self.room, new)))
+            if new:  # the last chunk of the blob alone is shorter than the others
+                self.shelf.room.take((len(new) - 1) * CHUNK + self.room(new[-1]))
             points.reach("hold.reserved")
-            for index in new:
-                self.table.set_reserved(index, True)
+            self.table.set_reserved(chunks.start, True, len(chunks))
 
     def reserved(self) -> int:
         """What the ledger counts of both files."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.stores.checksum import crc32
+
+_UNSEEN: Final = (0, 0)
 
 
 class PartSums:
@@ -17,19 +20,24 @@ class PartSums:
     def add(self, offset: int, data: Sequence[bytes | memoryview]) -> None:
         """Bytes from `offset` on were written."""
         for piece in data:
-            view = memoryview(piece)
-            while view:
-                index, start = divmod(offset, CHUNK)
-                part = view[: CHUNK - start]
-                done, summed = self._sums.get(index, (0, 0)) if start else (0, 0)
+            view, at = memoryview(piece), 0
+            while at < len(view):
+                index, start = divmod(offset + at, CHUNK)
+                part = view[at : at + CHUNK - start]
+                done, summed = self._sums.get(index, _UNSEEN) if start else _UNSEEN
                 if done == start:
                     self._sums[index] = (start + len(part), crc32(part, summed))
-                offset, view = offset + len(part), view[len(part) :]
+                at += len(part)
+            offset += at
 
-    def take(self, index: int, length: int) -> int | None:
-        """The sum of a chunk of `length` bytes; None where not all of it was seen. It is forgotten then."""
-        done, summed = self._sums.pop(index, (0, 0))
-        return summed if done == length else None
+    def take(self, chunks: range, size: int, read: Callable[[int], int]) -> list[int]:
+        """The sums of chunks of a blob of `size` bytes, which are forgotten then; `read` gives the sum of one of which
+        not all was seen."""
+        seen = [self._sums.pop(index, _UNSEEN) for index in chunks]
+        return [
+            summed if done == min(CHUNK, size - index * CHUNK) else read(index)
+            for index, (done, summed) in zip(chunks, seen, strict=True)
+        ]
 
     def forget(self, index: int) -> None:
         """The chunk is not being written any more."""

@@ -54,7 +54,7 @@ class WholeHold:
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         raise StoreBroken("the blob is complete")
 
-    def mark(self, index: int, state: ChunkState) -> None:
+    def mark(self, index: int, state: ChunkState, chunks: int = 1) -> None:
         if state is ChunkState.MISSING:
             raise StoreBroken("the blob is complete")
 

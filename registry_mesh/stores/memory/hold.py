@@ -141,8 +141,12 @@ class MemoryHold:
         if self._part.committed or self._part.discarded:
             raise StoreBroken("the hold was committed or discarded")
 
-    def mark(self, index: int, state: ChunkState) -> None:
-        """Set a chunk's state, and note the sum of its bytes; MISSING gives its room back."""
+    def mark(self, index: int, state: ChunkState, chunks: int = 1) -> None:
+        """Set the state of chunks, and note the sums of their bytes; MISSING gives their room back."""
+        for each in range(index, index + chunks):
+            self._mark(each, state)
+
+    def _mark(self, index: int, state: ChunkState) -> None:
         part = self._part
         part.states[index] = state
         if state is ChunkState.MISSING:
