@@ -104,16 +104,30 @@ def union(several: Iterable[Platforms]) -> Platforms:
     return frozenset(wanted)
 
 
+_WITHIN: Final = " in "
+
+
 @lru_cache(maxsize=4096)
 def takes_platform(platforms: Platforms, name: str) -> bool:
-    """Whether what is for the platform `name` (`OS/ARCHITECTURE[/VARIANT]`) is among `platforms`; what is for none (an
-    empty name) is for all."""
+    """Whether what is for the platform `name` (see `platform_within`) is among `platforms`; what is for none (an empty
+    name) is for all."""
     if platforms is None or not name:
         return True
+    return all(any(each.includes(_stated(part)) for each in platforms) for part in name.split(_WITHIN))
+
+
+def _stated(name: str) -> dict[str, str]:
     os, _, rest = name.partition("/")
     architecture, _, variant = rest.partition("/")
-    stated = {"os": os, "architecture": architecture, "variant": variant}
-    return any(each.includes(stated) for each in platforms)
+    return {"os": os, "architecture": architecture, "variant": variant}
+
+
+def platform_within(name: str, outer: str) -> str:
+    """The platform of what is for `name` in an index that is for `outer` (`OS/ARCHITECTURE[/VARIANT]`, or empty: for
+    all). Where they differ, both must be wanted: `NAME in OUTER`."""
+    if not name or not outer or name == outer:
+        return name or outer
+    return f"{name}{_WITHIN}{outer}"
 
 
 _SPELLED: Final = {"most": "max", "companions": "with"}

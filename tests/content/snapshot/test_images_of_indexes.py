@@ -175,6 +175,18 @@ async def test_an_index_below_an_index_is_for_its_platform(tmp_path: Path) -> No
     assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
 
 
+async def test_an_index_for_one_platform_that_names_another_is_for_neither(tmp_path: Path) -> None:
+    replica = replica_of(f"repos: a, tags: v1, platforms: [{ARM}, linux/s390x], types: image")
+    content = replica.source["a"]
+    inner = content.index({ARM: content.image("in", labels=PROD), "linux/s390x": content.image("s390x")})
+    content.index({AMD: inner, ARM: content.image("arm")}, "v1")
+    assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+    replica.rules = replica_of(
+        f"repos: a, tags: v1, platforms: [{AMD}, {ARM}], labels: {{tier: prod}}, to: b"
+    ).rules
+    assert await both(replica, tmp_path) == []
+
+
 async def old_records(replica: Replica, **more: object) -> None:
     """As they were written before images were noted one by one."""
     records, key = replica.blobs.records, f"receipts/{HOST}/a/receipts.json"

@@ -13,7 +13,7 @@ from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import SourceLied
 from registry_mesh.replication.images import Image, asked
-from registry_mesh.replication.rules import Rule
+from registry_mesh.replication.rules import Rule, platform_within
 
 MAX_IMAGES: Final = 50_000
 """Of one tag; a source that names more is not followed."""
@@ -48,7 +48,7 @@ def _walk(
     seen.add((digest, platform, type))
     type = type or node.descriptor.artifact_type or ""
     for child, name in node.images:
-        yield from _walk(nodes, child, name or platform, type, seen)
+        yield from _walk(nodes, child, platform_within(name, platform), type, seen)
     if not node.images:
         yield node, platform, type or node.descriptor.media_type
 

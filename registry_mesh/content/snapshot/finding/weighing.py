@@ -13,6 +13,7 @@ from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
 from registry_mesh.ports.blobs import BlobSource
 from registry_mesh.ports.repositories import FetchedManifest, ManifestSource
+from registry_mesh.replication.rules import platform_within
 from registry_mesh.replication.wanted import attested, is_image, platform_of
 
 MAX_DEPTH: Final = 8
@@ -26,7 +27,7 @@ class Weighing:
     def __init__(self, manifests: ManifestSource, store: BlobSource | None) -> None:
         self._manifests = manifests
         self._store = store
-        self._seen: set[tuple[Digest, str, str]] = set()
+        self._seen: set[tuple[Digest, str, str, bool]] = set()
         self._for_all: set[str] = set()
         self.annotations: Mapping[str, str] = {}
         """Those of the first manifest."""
@@ -66,11 +67,9 @@ class Weighing:
         type = type or manifest.artifact_type or ""
         has_images = False
         for child, name, shows in _children(manifest) if depth else ():
-            key = (child.digest, name or platform, type)
+            key = (child.digest, platform_within(name, platform), type)
             if child.digest not in lacking:
-                is_manifest = key in self._seen or await self._child(
-                    child, key, depth - 1, is_image and shows
-                )
+                is_manifest = await self._child(child, key, depth - 1, is_image and shows)
                 has_images = has_images or (shows and is_manifest)
         if is_image and not has_images:
             config = next(filter(is_config, manifest.blobs()), None)
@@ -81,8 +80,9 @@ class Weighing:
         """Gives whether it is a manifest: caches of builders name blobs, which are for all platforms."""
         try:
             if child.kind is not Kind.BLOB:
-                await self._walk(*key, depth, is_image)
-                self._seen.add(key)
+                if (*key, is_image) not in self._seen:
+                    await self._walk(*key, depth, is_image)
+                    self._seen.add((*key, is_image))
                 return True
         except ManifestUnknown:
             if child.kind is Kind.MANIFEST:
@@ -115,7 +115,7 @@ class Weighing:
 
 def _children(index: Manifest) -> Iterator[tuple[Mention, str, bool]]:
     """What an index names: the platform that each is for (empty: for all), and whether it is an image. What attests an
-    image is for the platforms of that."""
+    image is for the platforms of that, too."""
     if not index.manifests:
         return
     named = mentions(index.data, index.media_type).named
@@ -127,4 +127,5 @@ def _children(index: Manifest) -> Iterator[tuple[Mention, str, bool]]:
         if of is None:
             yield each, platform_of(each), is_image(each)
         else:
-            yield from ((each, name, False) for name in platforms.get(of, [_NONE]))
+            for name in platforms.get(of, [_NONE]):
+                yield each, platform_within(platform_of(each), name), False
