@@ -187,6 +187,14 @@ async def test_an_index_for_one_platform_that_names_another_is_for_neither(tmp_p
     assert await both(replica, tmp_path) == []
 
 
+async def test_what_stands_twice_in_an_index_is_an_image_where_it_is_one(tmp_path: Path) -> None:
+    replica = replica_of(f"repos: a, tags: v1, platforms: [{AMD}], types: image")
+    content = replica.source["a"]
+    same = content.image("same")
+    content.index({"unknown/unknown": same, AMD: same, ARM: content.image("arm")}, "v1")
+    assert await both(replica, tmp_path) == [f"{HOST}/a:v1"]
+
+
 async def old_records(replica: Replica, **more: object) -> None:
     """As they were written before images were noted one by one."""
     records, key = replica.blobs.records, f"receipts/{HOST}/a/receipts.json"

@@ -165,7 +165,7 @@ class _Exploration:
             lead.subject,
             frozenset(each.digest for each in wants.left_out),
             tuple(_images(found, {each.digest for each in children})),
-            lead.is_image and (not found.is_index or bool(blobs)),
+            found.is_index and not blobs,
         )
         return [*children, *await self._referrers(manifest.digest)]
 
@@ -179,7 +179,7 @@ class _Exploration:
         return [each for each in await asyncio.gather(*asked) if each is not None]
 
     async def _resolve_one(self, by: Digest, named: Mention) -> Descriptor | Lead | None:
-        lead = Lead(named.digest, named.media_type, named.size, is_image=is_image(named))
+        lead = Lead(named.digest, named.media_type, named.size)
         if named.needed and named.kind is Kind.MANIFEST:
             return lead
         if named.needed and named.kind is Kind.BLOB and named.size is not None:

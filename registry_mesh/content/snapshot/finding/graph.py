@@ -37,8 +37,8 @@ class Node:
     """What it names and rules do not want."""
     images: tuple[tuple[Digest, str], ...] = ()
     """Of an index its images, here or not, and the platform that each is for; empty: for all."""
-    is_image: bool = True
-    """Whether somebody can pull it for itself: it is no index, and attests no other."""
+    is_index: bool = False
+    """Whether it is an index of manifests: one of blobs (a cache of a builder) is not."""
 
     @property
     def before(self) -> tuple[Digest, ...]:
@@ -111,6 +111,17 @@ def below(root: Digest, nodes: Mapping[Digest, Node]) -> list[Digest]:
     return list(found)
 
 
+def image_nodes(root: Digest, nodes: Mapping[Digest, Node]) -> list[Node]:
+    """`root`, and the images and indexes of images below it that are here, each once."""
+    found = {root: None}
+    for digest in (ahead := [root]):
+        for child, _ in nodes[digest].images:
+            if child in nodes and child not in found:
+                found[child] = None
+                ahead.append(child)
+    return [nodes[digest] for digest in found]
+
+
 def demand(root: Digest, nodes: Mapping[Digest, Node], lost: Mapping[Digest, Exception]) -> None:
     """`Incomplete` naming the first thing below `root` that could not be had."""
     for digest in below(root, nodes):
@@ -124,7 +135,8 @@ def demand(root: Digest, nodes: Mapping[Digest, Node], lost: Mapping[Digest, Exc
 def demand_platforms(root: Digest, nodes: Mapping[Digest, Node], platforms: Platforms) -> None:
     """`Incomplete` where the rules leave no image of what `root` stands for."""
     main = [nodes[digest] for digest in below(root, nodes)]
-    if platforms is None or any(node.is_image for node in main) or not any(node.left_out for node in main):
+    has_some = any(not node.is_index for node in image_nodes(root, nodes))
+    if platforms is None or has_some or not any(node.left_out for node in main):
         return
     offered = {platform for node in main for _, platform in node.images if platform}
     raise NothingFor(nothing_for(map(str, platforms), offered))

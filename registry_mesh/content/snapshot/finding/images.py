@@ -35,6 +35,9 @@ def shown(graph: Graph) -> list[Shown]:
         found[node.descriptor.digest, platform, type] = Shown(platform, type, _config(node))
         if len(found) > MAX_IMAGES:
             raise SourceLied(f"{graph.root.digest} stands for more than {MAX_IMAGES} images")
+    root = graph.nodes[graph.root.digest]
+    if not found and not root.images:  # an index of nothing that is an image
+        return [Shown("", root.descriptor.artifact_type or root.descriptor.media_type, None)]
     return list(found.values())
 
 
@@ -49,7 +52,7 @@ def _walk(
     type = type or node.descriptor.artifact_type or ""
     for child, name in node.images:
         yield from _walk(nodes, child, platform_within(name, platform), type, seen)
-    if not node.images:
+    if not (node.is_index or node.images):
         yield node, platform, type or node.descriptor.media_type
 
 

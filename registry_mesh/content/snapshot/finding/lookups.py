@@ -35,7 +35,6 @@ class Lead:
     media_type: str = ""
     size: int | None = None
     subject: Digest | None = None
-    is_image: bool = True
     is_root: bool = False
     """Whether a tag led to it, and no digest that somebody vouches for."""
 

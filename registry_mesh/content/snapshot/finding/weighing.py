@@ -9,6 +9,7 @@ from registry_mesh.content.snapshot.finding.images import Shown
 from registry_mesh.content.snapshot.finding.labels import is_config
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
+from registry_mesh.oci.media_types import INDEXES
 from registry_mesh.oci.mentions import Kind, Mention, mentions
 from registry_mesh.oci.refusals import BlobUnknown, ManifestUnknown
 from registry_mesh.ports.blobs import BlobSource
@@ -65,13 +66,14 @@ class Weighing:
         self._weigh(manifest, lacking, platform)
         self.has_more = self.has_more or (not is_image and platform in ("", _NONE))
         type = type or manifest.artifact_type or ""
-        has_images = False
+        has_images, has_blobs = False, manifest.media_type not in INDEXES
         for child, name, shows in _children(manifest) if depth else ():
             key = (child.digest, platform_within(name, platform), type)
             if child.digest not in lacking:
                 is_manifest = await self._child(child, key, depth - 1, is_image and shows)
                 has_images = has_images or (shows and is_manifest)
-        if is_image and not has_images:
+                has_blobs = has_blobs or not is_manifest
+        if is_image and not has_images and (has_blobs or depth == MAX_DEPTH):
             config = next(filter(is_config, manifest.blobs()), None)
             self.images.append(Shown(platform, type or manifest.media_type, config))
         return manifest
