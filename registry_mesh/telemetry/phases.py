@@ -31,7 +31,8 @@ class Phase:
 
 @asynccontextmanager
 async def phase(name: str, **fields: object) -> AsyncIterator[Phase]:
-    """`<name> started` (debug), then `<name> complete` (info) or `<name> failed` (warning), with seconds."""
+    """`<name> started`, then `<name> complete` (both debug: what came of it, who asked for it says) or `<name> failed`
+    (warning), with seconds."""
     log = logging.getLogger(f"registry_mesh.{name}")
     running = Phase(name, dict(fields))
     log.debug("%s started", name, extra={FIELDS: running.fields})
@@ -44,7 +45,7 @@ async def phase(name: str, **fields: object) -> AsyncIterator[Phase]:
             log.warning("%s failed", name, extra={FIELDS: running.fields})
             raise
     running.note(seconds=round(time.monotonic() - begun, 4))
-    log.info("%s complete", name, extra={FIELDS: running.fields})
+    log.debug("%s complete", name, extra={FIELDS: running.fields})
 
 
 def _span(running: Phase) -> AbstractContextManager[None]:

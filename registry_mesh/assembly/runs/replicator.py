@@ -258,13 +258,14 @@ class Replicator:
         """Of all repositories, or `only` of some; for what is `asked`. False where other rules came into force
         meanwhile, and it is to be done anew."""
         try:
+            before, began = self.last, time.monotonic()
             async with phase(REPLICATE) as running:
                 outcome = await self._run_until_rules_change(only, asked.all)
                 if outcome is None:
                     self._asks.back(asked)
                     return False
                 running.note(tags=outcome.tags, switched=outcome.switched, bytes=outcome.size)
-            tell(outcome)
+            tell(outcome, time.monotonic() - began, before)
         except ConfigInvalid:
             self._rules.say()
         except Failure as fault:

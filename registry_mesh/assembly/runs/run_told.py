@@ -26,8 +26,9 @@ _SHOWN: Final = 20
 """Troubles that the log tells of one run; the command shows all."""
 
 
-def tell(outcome: Outcome) -> None:
-    """Write a line into the log."""
+def tell(outcome: Outcome, seconds: float, before: Outcome | None) -> None:
+    """Write a line into the log; one for debugging where the run changed nothing and says what the one `before` said.
+    `seconds`: how long it took."""
     fields: dict[str, object] = {
         "repositories": outcome.repositories,
         "tags": outcome.tags,
@@ -35,13 +36,22 @@ def tell(outcome: Outcome) -> None:
         "switched": outcome.switched,
         "bytes": outcome.size,
         "failed": len(outcome.troubles),
+        "seconds": round(seconds, 3),
     }
     if outcome.notes:
         fields["notes"] = list(outcome.notes[:_SHOWN])
     if outcome.complete:
-        log.info("replication complete", extra={FIELDS: fields})
+        level = logging.DEBUG if before is not None and _is_no_news(outcome, before) else logging.INFO
+        log.log(level, "replication complete", extra={FIELDS: fields})
         return
     log.warning("replication incomplete", extra={FIELDS: {**fields, "why": _shown(outcome)}})
+
+
+def _is_no_news(outcome: Outcome, before: Outcome) -> bool:
+    """Whether the run changed nothing, and says what the one `before` said."""
+    if outcome.switched or outcome.size or outcome.deleted:
+        return False
+    return before.complete and (outcome.tags, outcome.notes) == (before.tags, before.notes)
 
 
 def run_status(outcome: Outcome, ended: float) -> RunStatus:
