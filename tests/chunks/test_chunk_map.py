@@ -121,7 +121,7 @@ def test_the_chunks_before_the_first_that_is_wrong_fit(first: int, wrong: int) -
     ):
         sums[wrong] = spoilt
         assert known.fitting(first, sums) == min(wrong, there)
-    assert known.excerpt(Span(0, CHUNK)).fitting(PAGE, [known.sum(PAGE)]) == 0, "its page is not here"
+    assert excerpt(known, Span(0, CHUNK)).fitting(PAGE, [known.sum(PAGE)]) == 0, "its page is not here"
 
 
 def test_sums_that_are_too_few_or_too_many_are_refused() -> None:
