@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,17 +46,32 @@ async def store(tmp_path: Path) -> DiskStore:
     return await DiskStore.start(tmp_path)
 
 
+Opening = Callable[[float], Awaitable[Uploads]]
+"""Uploads of one kind of store, given for how many seconds a request waits for its turn."""
+
+
 @pytest.fixture(params=["memory", "disk", pytest.param("s3", marks=pytest.mark.s3)])
-async def uploads(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Uploads]:
-    if request.param == "memory":
-        yield MemoryUploads(MemoryStore(), clock, expiry=100, patience=0.3, quiet=0.1)
-    elif request.param == "s3":
-        bucket = await S3Store.start(request.getfixturevalue("s3_settings"))
-        yield bucket.uploads(clock, expiry=100, patience=0.3)
-        await bucket.close()
-    else:
-        store = await DiskStore.start(tmp_path)
-        yield DiskUploads(tmp_path / "uploads", store, clock, expiry=100, patience=0.3, quiet=0.1)
+async def opening(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> AsyncIterator[Opening]:
+    settings = request.getfixturevalue("s3_settings") if request.param == "s3" else None
+    async with AsyncExitStack() as stack:
+
+        async def opened(patience: float) -> Uploads:
+            if request.param == "memory":
+                return MemoryUploads(MemoryStore(), clock, expiry=100, patience=patience, quiet=0.1)
+            if settings is not None:
+                bucket = await S3Store.start(settings)
+                stack.push_async_callback(bucket.close)
+                return bucket.uploads(clock, expiry=100, patience=patience)
+            store = await DiskStore.start(tmp_path)
+            folder = tmp_path / "uploads"
+            return DiskUploads(folder, store, clock, expiry=100, patience=patience, quiet=0.1)
+
+        yield opened
+
+
+@pytest.fixture
+async def uploads(opening: Opening) -> Uploads:
+    return await opening(0.3)
 
 
 async def send(uploads: Uploads, id: str, data: bytes, start: int | None = None) -> None:
@@ -126,8 +142,8 @@ async def test_a_committed_session_lasts_until_its_holder_leaves(uploads: Upload
         await send(uploads, id, b"x", start)
 
 
-async def test_who_comes_back_waits_for_the_end_of_the_one_before(uploads: Uploads) -> None:
-    uploads._patience = 30  # type: ignore[attr-defined]
+async def test_who_comes_back_waits_for_the_end_of_the_one_before(opening: Opening) -> None:
+    uploads = await opening(30)
     id = (await uploads.begin(OWNER, "sha256")).id
     async with asyncio.TaskGroup() as tasks:
         async with uploads.append(OWNER, id, None):

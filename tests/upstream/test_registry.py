@@ -56,6 +56,8 @@ class World:
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self.stack = stack
+        self.parents: list[ParentSession] = []
+        """Of the registries, in the order of their clients."""
 
     async def registry(self) -> SimulatedRegistry:
         return await self.stack.enter_async_context(simulated_registry())
@@ -68,8 +70,8 @@ class World:
         patience: Patience = PATIENT,
     ) -> UpstreamRegistry:
         session = await self.stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
-        parent = ParentSession(session, registry.url, credentials, patience, ns="always")
-        return UpstreamRegistry(parent, RegistryName(name))
+        self.parents.append(ParentSession(session, registry.url, credentials, patience, ns="always"))
+        return UpstreamRegistry(self.parents[-1], RegistryName(name))
 
 
 @pytest.fixture
@@ -290,7 +292,7 @@ async def test_a_hung_parent_is_found_out_and_left_alone(world: World, parent: S
     async with asyncio.timeout(25):  # for its head alone it had 60
         with pytest.raises(SourceUnavailable, match="never answers"):
             await app.blobs.stat(DIGEST)
-    session = app.blobs._parent.session  # type: ignore[attr-defined]
+    [session] = world.parents
     assert not session.parent.available
 
     def broken() -> bool:
@@ -313,7 +315,7 @@ async def test_a_parent_that_answers_a_little_later_was_never_away(
         await asyncio.sleep(3600)
         raise AssertionError
 
-    session = app.blobs._parent.session  # type: ignore[attr-defined]
+    [session] = world.parents
     session.parent.breaker.succeeded(0.001)  # it is near: one that is not known yet is given more time
     parent.answers["/v2/"] = late
     parent.answers[BLOB] = hung
