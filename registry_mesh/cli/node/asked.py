@@ -116,9 +116,16 @@ def steps(
             raise NodeDenies(_denied(where)) from None
         with contextlib.suppress(ValueError, KeyError):
             raise NodeRefuses(json.load(refused)["error"]) from None
-        raise NodeSilent(f"the node at {where} answers {refused.code}: is it an older version?") from None
+        raise NodeSilent(_not_there(where, refused)) from None
     except (OSError, ValueError) as fault:
         raise NodeSilent(_silent(where, getattr(fault, "reason", fault))) from None
+
+
+def _not_there(where: str, refused: urllib.error.HTTPError) -> str:
+    """Why a node, or something else, does not know what it is asked for."""
+    if refused.headers.get("Docker-Distribution-Api-Version"):
+        return f"{where} is where clients are served: name admin.address and admin.port, 5001 where they are absent"
+    return f"the node at {where} answers {refused.code}: is it an older version?"
 
 
 def _silent(where: str, why: object) -> str:

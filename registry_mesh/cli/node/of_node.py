@@ -76,6 +76,8 @@ def place(node: str) -> str:
     """A node as `--node` says it, as CONFIG: a URL, or a file. `click.UsageError`."""
     if "://" in node or _is_config(node):
         return node
+    if ":" in node:
+        raise click.UsageError(f"a node elsewhere is named by its address: write http://{node}")
     file = FOLDER / f"{node}.yaml"
     if not file.is_file():
         names = ", ".join(each.stem for each in _files()) or "none"
@@ -87,7 +89,7 @@ def default() -> str | None:
     """The node that is asked where none is named; None where there is none. `click.UsageError` where there are
     several."""
     if admin := given().admin:
-        return admin
+        return place(admin) if ":" in admin and "://" not in admin else admin
     if named := os.environ.get(VARIABLE):
         return place(named)
     files = _files()

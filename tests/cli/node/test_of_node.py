@@ -85,3 +85,31 @@ def test_a_name_that_this_machine_does_not_have() -> None:
 def test_a_file_is_a_file_wherever_it_stands(tmp_path: Path) -> None:
     assert run("doctor", str(tmp_path / "none.yaml")).exit_code == 2
     assert "no such file" in run("ls", "--sort", "size", str(tmp_path / "none.yaml"), "a/*").stderr.lower()
+
+
+class Clients(Far):
+    """The listener of a node where clients are served: it knows nothing of what operators ask."""
+
+    def do_GET(self) -> None:
+        self.send_response(404)
+        self.send_header("Docker-Distribution-Api-Version", "registry/2.0")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+
+def test_the_clients_port_is_told_from_the_operator_s() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Clients) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        outcome = run("status", "--node", f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    assert outcome.exit_code == 3
+    assert "is where clients are served: name admin.address and admin.port" in outcome.stderr
+
+
+@pytest.mark.parametrize("option", ["--node", "--admin"])
+def test_an_address_without_its_scheme(option: str) -> None:
+    words = [option, "cache.example:5001"]
+    outcome = run("status", *words) if option == "--node" else run(*words, "status")
+    assert outcome.exit_code == 2
+    assert "a node elsewhere is named by its address: write http://cache.example:5001" in outcome.stderr
