@@ -10,12 +10,13 @@ from registry_mesh.ports.blobs import PIECE, BlobInfo, DirectBody, Provenance, S
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.health.stall import Stall
+from registry_mesh.upstream.unpacked import Unpacked
 
 
 class BlobReading(Streamed):
     """A reading of an answer's body. More or less than was announced is a failure, never an end."""
 
-    def __init__(self, answer: Answer, info: BlobInfo, span: Span, skip: int) -> None:
+    def __init__(self, answer: Answer | Unpacked, info: BlobInfo, span: Span, skip: int) -> None:
         """`skip` bytes of the body come before the span."""
         self._answer = answer
         self._skip = skip

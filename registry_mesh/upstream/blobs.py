@@ -27,15 +27,13 @@ from registry_mesh.ports.failures import (
 )
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.blob_reading import BlobReading
-from registry_mesh.upstream.codings import codings
+from registry_mesh.upstream.codings import codings, is_packed
 from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
+from registry_mesh.upstream.unpacked import Unpacked, counted
 
 ACCEPT: Final = f"{MEDIA_TYPE}, {OLD_MEDIA_TYPE};q=0.5" if NEWEST is SumAlgorithm.BLAKE3 else OLD_MEDIA_TYPE
 CHUNK_MAP_LIMIT: Final = 64 << 20
-COUNT_LIMIT: Final = 64 << 30
-"""Bytes of a body without a length that are read to learn it: such a body need not end."""
-
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
 _TOTAL: Final = re.compile(r"/(\d{1,18})$")
 _UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,18})")
@@ -99,18 +97,10 @@ class ParentBlobs:
             return answer.length if answer.length is not None else await self._counted(digest, answer)
 
     async def _counted(self, digest: Digest, answer: Answer) -> int:
-        size = self._heads.counted[digest] = await self._count(answer)
-        return size
-
-    async def _count(self, answer: Answer) -> int:
-        size = 0
-        with answer.stall() as stall:
-            while data := await answer.piece(stall):
-                size += len(data)
-                if size > COUNT_LIMIT:
-                    raise SourceUnavailable(
-                        f"tells no length of a blob of more than {COUNT_LIMIT} bytes", source=self._source
-                    )
+        size, packed = await counted(answer, digest)
+        self._heads.counted[digest] = size
+        if packed:
+            self._heads.packed[digest] = None
         return size
 
     @asynccontextmanager
@@ -181,7 +171,8 @@ class ParentBlobs:
             if wanted.start >= size and size:
                 raise SpanUnsatisfiable(size)
             clipped = Span(min(wanted.start, size), min(wanted.stop, size))
-            return BlobReading(answer, BlobInfo(digest, size), clipped, clipped.start)
+            body = Unpacked(answer) if self._is_packed(answer, digest) else answer
+            return BlobReading(body, BlobInfo(digest, size), clipped, clipped.start)
         if answer.status != 206:
             raise SourceUnavailable(f"answered {answer.status} to a blob", source=self._source)
         found = _CONTENT_RANGE.fullmatch(answer.field("Content-Range"))
@@ -198,6 +189,9 @@ class ParentBlobs:
         if answer.length is not None and answer.length != last + 1 - first:
             raise SourceLied("Content-Length and Content-Range differ", source=self._source)
         return BlobReading(answer, BlobInfo(digest, size), clipped, clipped.start - first)
+
+    def _is_packed(self, answer: Answer, digest: Digest) -> bool:
+        return digest in self._heads.packed and is_packed(answer.field("Content-Encoding"))
 
     def _length(self, answer: Answer, told: int | None) -> int:
         return answer.length if answer.length is not None else self._sized(told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-_WINDOW: Final = 32 + zlib.MAX_WBITS
+WINDOW: Final = 32 + zlib.MAX_WBITS
 """Told to zlib: the header says whether it is gzip or zlib."""
 _PACKED: Final = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP: Final = b"\x1f\x8b"
@@ -15,6 +15,12 @@ def codings(field: str) -> tuple[str, ...]:
     """The codings that Content-Encoding names, in the order of their making; empty where none changes a byte."""
     names = (name.strip().lower() for name in field.split(","))
     return tuple(name for name in names if name not in ("", "identity", "aws-chunked", "utf-8"))
+
+
+def is_packed(field: str) -> bool:
+    """Whether Content-Encoding names one coding, that is known here."""
+    found = codings(field)
+    return len(found) == 1 and found[0] in _PACKED
 
 
 def decoded(data: bytes, field: str, limit: int) -> bytes:
@@ -35,7 +41,7 @@ def _inflated(data: bytes, limit: int) -> bytes:
     parts: list[bytes] = []
     left = limit
     while data:
-        inflater = zlib.decompressobj(_WINDOW)
+        inflater = zlib.decompressobj(WINDOW)
         try:
             part = inflater.decompress(data, left + 1)
         except zlib.error:

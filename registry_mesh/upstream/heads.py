@@ -69,6 +69,8 @@ class Heads:
         self._named: TTLCache[Digest, None] = TTLCache(4096, PASSING, timer=clock)
         self.counted: TTLCache[Digest, int] = TTLCache(4096, COUNTED, timer=clock)
         """Sizes of blobs that neither HEAD nor GET tells, by reading them to their end."""
+        self.packed: TTLCache[Digest, None] = TTLCache(4096, COUNTED, timer=clock)
+        """Those of them that the parent compresses on the way."""
 
     def told(self, digest: Digest) -> None:
         """HEAD named `digest` for a tag."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 from aiohttp import web
 
@@ -141,3 +143,48 @@ async def test_a_range_of_a_size_that_is_not_told(parent: SimulatedRegistry, app
     parent.answers[PATH] = of_any_size
     assert await read(app, Span(0, 10)) == DATA[:10]
     assert await read(app, Span(len(DATA) - 5, len(DATA) + 5)) == DATA[-5:]
+
+
+def compresses(data: bytes, label: str = "gzip") -> Answer:
+    """As a proxy does that heeds neither what is asked for, nor ranges."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Encoding": label})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        if request.method == "GET":
+            await response.write(data)
+        return response
+
+    return answer
+
+
+@pytest.mark.parametrize("span", [None, Span(70_000, 70_010), Span(0, 1)])
+@pytest.mark.parametrize(
+    "sent", [gzip.compress(DATA), gzip.compress(DATA[:999]) + gzip.compress(DATA[999:]), DATA]
+)
+async def test_what_is_compressed_on_the_way_is_unpacked(
+    parent: SimulatedRegistry, app: Repository, sent: bytes, span: Span | None
+) -> None:
+    parent.answers[PATH] = compresses(sent)
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+    assert await read(app, span) == (DATA if span is None else DATA[span.start : span.stop])
+
+
+async def test_a_layer_that_is_labelled_for_what_it_is_stays_as_it_is(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    layer = gzip.compress(DATA)
+    digest = Digest.of(layer)
+    parent.answers[f"/v2/team/app/blobs/{digest}"] = compresses(layer)
+    async with app.blobs.open(digest) as reading:
+        assert b"".join([piece async for piece in in_memory(reading)]) == layer
+
+
+async def test_a_body_that_swells_beyond_reason_is_taken_as_it_came(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    bomb = gzip.compress(bytes(64 << 20))
+    digest = Digest.of(bytes(64 << 20))
+    parent.answers[f"/v2/team/app/blobs/{digest}"] = compresses(bomb)
+    assert (await app.blobs.stat(digest)).size == len(bomb)
