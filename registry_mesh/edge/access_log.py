@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from registry_mesh.edge.held_lines import HeldLines
 from registry_mesh.tasks.threads import in_thread
 
 log: Final = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ _PLENTY: Final = 16_384
 """Lines that are written before the second is over."""
 _TOGETHER: Final = 1024
 """Lines joined at once: a thread that joined all of them would keep the loop from running meanwhile."""
+_AWAITED: Final = 1.0
+"""Seconds for which `keep` waits for the disk: one that hangs is not to hold up what was changed already."""
 _MOST: Final = 100_000
 """Lines held while the disk does not take them; more are counted and dropped."""
 _TOLD: Final = 60.0
@@ -41,11 +44,26 @@ class AccessLog:
     node's log says so."""
 
     def __init__(
-        self, path: str | None, at_once: bool = False, lost: Callable[[int], str] = _counted
+        self,
+        path: str | None,
+        at_once: bool = False,
+        lost: Callable[[int], str] = _counted,
+        *,
+        rest: float = _REST,
+        held: HeldLines | None = None,
     ) -> None:
+        """`rest`: seconds between two writings at once. `held` is told of lines that the disk does not take."""
         self._path = path
-        self._plenty_of, self._rest = (1, _REST) if at_once else (_PLENTY, 0.0)
+        self._plenty_of, self._rest = (1, rest) if at_once else (_PLENTY, 0.0)
         self._lost = lost
+        self._held = held
+        self._in_blocks = 0
+        """Lines in those, while the disk takes nothing."""
+        self._awaited: list[asyncio.Future[None]] = []
+        """Of those who wait for lines that are to be gathered."""
+        self._written_for: list[asyncio.Future[None]] = []
+        """Of those whose lines are in the blocks."""
+        self._urgent = asyncio.Event()
         self._blocks: deque[memoryview] = deque()
         """What is to be written before all else; whole lines each."""
         self._failing_since = math.inf
@@ -96,6 +114,8 @@ class AccessLog:
             self._write()
         if self._blocks or self._lines:
             log.error("%s: the last lines are lost: the disk does not take them", self._path)
+            self._lose(self._in_blocks + len(self._lines))
+        self._tell_awaited()
         os.close(self._fd)
         self._fd = -1
 
@@ -111,6 +131,26 @@ class AccessLog:
         self._lines.append(line)
         self.look()
 
+    async def keep(self, line: str) -> None:
+        """Keep a line until it is written, and return once it is: a process that is killed then loses nothing of it.
+        Return at once where the disk takes nothing, and after a second where it hangs."""
+        if self._task is None:
+            return
+        self.add(line)
+        if self._failing_since < math.inf:
+            return
+        written = asyncio.get_running_loop().create_future()
+        self._awaited.append(written)
+        self.hurry()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_AWAITED):
+                await written
+
+    def hurry(self) -> None:
+        """Have what is kept written now, whatever was written just before."""
+        self._plenty.set()
+        self._urgent.set()
+
     @property
     def quickly(self) -> Callable[[str], object]:
         """`add`, without a look at how many lines there are: whoever has it calls `look` now and then. As good as the
@@ -125,6 +165,7 @@ class AccessLog:
             if count > _MOST:
                 del self._lines[_MOST:]
                 self._dropped += count - _MOST
+                self._lose(count - _MOST)
 
     async def _flush_for_ever(self) -> None:
         while True:
@@ -138,12 +179,35 @@ class AccessLog:
                 self._gather()
             if self._blocks:
                 await in_thread(self._write)
-                await asyncio.sleep(self._rest)
+                self._tell_awaited()
+                await self._pause()
+
+    def _tell_awaited(self) -> None:
+        """Those whose lines were written need not wait any more, and if the disk takes nothing nobody does."""
+        failing = self._failing_since < math.inf
+        for each in self._written_for:
+            if not each.done():
+                each.set_result(None)
+        self._written_for = []
+        if self._held is not None:
+            self._held.hold(self._in_blocks + len(self._lines) if failing else 0)
+
+    def _lose(self, lines: int) -> None:
+        if self._held is not None:
+            self._held.lose(lines)
+
+    async def _pause(self) -> None:
+        """Let more lines come, unless one is waited for."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._rest):
+                await self._urgent.wait()
 
     def _gather(self) -> None:
         """Have all lines written next."""
         lines = self._lines.copy()
         self._lines.clear()  # the list stays: see `quickly`
+        self._urgent.clear()
+        self._written_for, self._awaited = self._written_for + self._awaited, []
         if self._dropped:
             lines.append(self._lost(self._dropped))
             self._dropped = 0
@@ -176,6 +240,7 @@ class AccessLog:
     def _fails(self, fault: OSError) -> None:
         now = time.monotonic()
         self._failing_since = min(self._failing_since, now)
+        self._in_blocks = sum(bytes(block).strip(b"\n").count(b"\n") + 1 for block in self._blocks)
         if now - self._told_at >= _TOLD:
             self._told_at = now
             log.error("%s takes no lines: %s; they are held, up to %d", self._path, fault.strerror, _MOST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -90,6 +90,10 @@ class Exchange:
     """What the body comes from, where that is one thing."""
     laggards: Laggards
     """Of the listener."""
+    before_answer: Callable[[Exchange], Awaitable[None]] | None = None
+    """Called when it is known what the answer is, before the client is told."""
+    audited: bool = False
+    """Whether its line is in the audit log."""
 
     def __init__(
         self, request: web.BaseRequest, settings: Settings, request_id: str, hot: Hot | None = None
@@ -221,7 +225,7 @@ class Exchange:
         if self.method == "HEAD" or not body:
             await self.begin(status, fields)
         elif len(body) <= SMALL:
-            await self.wire.write(self._head(status, fields) + body)
+            await self.wire.write(await self._told(status, fields) + body)
             self.sent += len(body)
         else:
             await self.begin(status, fields)
@@ -230,7 +234,14 @@ class Exchange:
 
     async def begin(self, status: int, fields: Fields) -> None:
         """Send the head; what `Content-Length` promises must follow through `wire`, or the connection be cut."""
-        await self.wire.write(self._head(status, fields))
+        await self.wire.write(await self._told(status, fields))
+
+    async def _told(self, status: int, fields: Fields) -> bytes:
+        """The head, once whoever wants to be is told of the answer."""
+        head = self._head(status, fields)
+        if self.before_answer is not None:
+            await self.before_answer(self)
+        return head
 
     def _head(self, status: int, fields: Fields) -> bytes:
         assert not self.status, "an answer has begun"

@@ -35,6 +35,7 @@ from registry_mesh.ports.failures import Failure, NotHeld
 from registry_mesh.ports.hops import HOPS, REASON, SIBLING, Hops, asks_of, passed
 from registry_mesh.ports.share import SHARE
 from registry_mesh.tasks.turnstile import Turnstile
+from registry_mesh.telemetry.audit import CHANGES
 from registry_mesh.telemetry.traces import enter
 
 log: Final = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class OuterRing:
         assert isinstance(connection, Connection)
         exchange = Exchange(request, self._settings, self._request_id(request), self._hot)
         exchange.laggards = self._traffic.laggards
+        if self._traffic.audit_log.kept and request.method not in _READING:
+            exchange.before_answer = self._audit_change
         exchange.began, exchange.role = began, self._role_name
         exchange.keep_alive = exchange.keep_alive and not self._traffic.leaving
         exchange.trace = enter(
@@ -121,10 +124,24 @@ class OuterRing:
         if self._traffic.pulled is not None:
             pull_of.count(exchange, self._traffic.pulled)
         spans.end(exchange, self._traffic.hits)
-        if self._traffic.audit_log.kept and (event := audit.line(exchange, self._settings.name)) is not None:
+        if (
+            self._traffic.audit_log.kept
+            and not exchange.audited
+            and (event := audit.line(exchange, self._settings.name)) is not None
+        ):
             self._traffic.audit_log.add(event)
         if self._traffic.access_log.kept:
             self._traffic.access_log.add(render(exchange, seconds) + "\n")
+
+    async def _audit_change(self, exchange: Exchange) -> None:
+        """Have the line of a change written before its client is told of it: no process takes it along that is killed
+        then."""
+        if (
+            audit.event_of(exchange) in CHANGES
+            and (line := audit.line(exchange, self._settings.name)) is not None
+        ):
+            exchange.audited = True
+            await self._traffic.audit_log.keep(line)
 
     def _request_id(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id", "")

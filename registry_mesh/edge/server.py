@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 from registry_mesh.edge.dispatch import Dispatch, Handler
+from registry_mesh.edge.held_lines import HeldLines
 from registry_mesh.edge.hot.connection import FastConnection
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.hot.fast_path import FastPath
@@ -42,7 +43,8 @@ class Server:
         instruments: Instruments | None = None,
     ) -> None:
         self._settings = settings
-        self._traffic = Traffic(settings, Meters(instruments or Instruments.alone()))
+        instruments = instruments or Instruments.alone()
+        self._traffic = Traffic(settings, Meters(instruments), HeldLines(instruments))
         # What an origin answers may change with any push, here or in another process: it has no hot answers.
         fast = settings.fast and role.name != "origin"
         self.hot = Hot(settings.hot_idle, settings.hot_files) if fast else None
@@ -101,8 +103,9 @@ class Server:
         self._traffic.audit_log.reopen()
 
     def audit(self, line: str) -> None:
-        """Keep a line of the audit log, if there is one."""
+        """Keep a line of the audit log, if there is one, about what nobody who is answered has changed."""
         self._traffic.audit_log.add(line)
+        self._traffic.audit_log.hurry()
 
     def take_pulls(self, day: str) -> list[Pull]:
         """What clients fetched since the last time, as of `day`; nothing where it is not counted."""

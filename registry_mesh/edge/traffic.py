@@ -8,6 +8,7 @@ from functools import partial
 
 from registry_mesh.edge.access_log import AccessLog
 from registry_mesh.edge.client_limits import ClientLimits
+from registry_mesh.edge.held_lines import HeldLines
 from registry_mesh.edge.meters import Meters
 from registry_mesh.edge.patience import Laggards
 from registry_mesh.edge.pulled import Pulled
@@ -19,11 +20,13 @@ from registry_mesh.telemetry.traces import HitBudget
 class Traffic:
     """Shared by whatever answers at one listener, the outer ring and the fast path."""
 
-    def __init__(self, settings: Settings, meters: Meters) -> None:
+    def __init__(self, settings: Settings, meters: Meters, held: HeldLines | None = None) -> None:
+        """`held` is told of lines of the audit log that the disk does not take."""
         self.settings = settings
         self.meters = meters
         self.access_log = AccessLog(settings.access_log)
-        self.audit_log = AccessLog(settings.audit_log, True, partial(audit.lost, settings.name))
+        lost = partial(audit.lost, settings.name)
+        self.audit_log = AccessLog(settings.audit_log, True, lost, held=held)
         self.pulled = Pulled() if settings.count_pulls else None
         """What clients fetch; None where nobody asks."""
         limits = settings.client_limits

@@ -45,6 +45,7 @@ _HOLD: Final = {
     "tls-untrusted": 5.0,
     "parent-denied": 5.0,
     "files-invalid": 5.0,
+    "audit-held": 5.0,
     "webhook-down": 60.0,
     "memory-low": 120.0,
     "store-slow": 300.0,

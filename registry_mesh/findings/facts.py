@@ -226,6 +226,17 @@ class MemoryFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class AuditFacts:
+    """Lines of the audit log that its disk does not take."""
+
+    file: str = ""
+    held: int = 0
+    """Of all processes, now."""
+    lost: int = 0
+    """Within a day."""
+
+
+@dataclass(frozen=True, slots=True)
 class DiskFacts:
     """What the disk under the store did within `seconds`."""
 
@@ -291,5 +302,6 @@ class NodeFacts:
     webhooks: tuple[WebhookFacts, ...] = ()
     memory: MemoryFacts = field(default_factory=MemoryFacts)
     disk: DiskFacts = field(default_factory=DiskFacts)
+    audit: AuditFacts = field(default_factory=AuditFacts)
     unserved: tuple[UnservedFacts, ...] = ()
     unkept: tuple[UnkeptFacts, ...] = ()

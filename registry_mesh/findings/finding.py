@@ -40,6 +40,7 @@ NAMES: Final = {
     "store-slow": State.LOOK,
     "rot": State.LOOK,
     "scrub-old": State.LOOK,
+    "audit-held": State.BROKEN,
     "limits-low": State.LOOK,
     "memory-low": State.LOOK,
     "workers-die": State.BROKEN,

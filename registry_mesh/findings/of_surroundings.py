@@ -36,6 +36,7 @@ def of_surroundings(facts: NodeFacts, now: float) -> Iterator[Finding]:
     yield from _clock(parents)
     yield from _memory(facts)
     yield from _disk(facts)
+    yield from _audit(facts)
     yield from _unserved(facts)
 
 
@@ -95,6 +96,28 @@ def _memory(facts: NodeFacts) -> Iterator[Finding]:
             "beyond the limit it ends a process.",
         ),
         next="a higher limit: resources.limits.memory of the chart, or MemoryMax= of the unit; or fewer workers",
+    )
+
+
+def _audit(facts: NodeFacts) -> Iterator[Finding]:
+    """Whether what changes is written down."""
+    audit = facts.audit
+    if not audit.held and not audit.lost:
+        return
+    lost = f"{audit.lost:,} {'is' if audit.lost == 1 else 'are'} lost"
+    if audit.held:
+        held = f"{audit.held:,} line{' is' if audit.held == 1 else 's are'} held"
+        what = f"The audit log's disk takes nothing: {held}{f', {lost}' if audit.lost else ''}."
+    else:
+        what = f"{lost.replace(' ', ' line ' if audit.lost == 1 else ' lines ', 1)}: the audit log's disk took nothing."
+    yield Finding(
+        "audit-held",
+        what,
+        audit.file,
+        (
+            "What is held is written once the disk takes it; what a process holds goes with it where it is killed.",
+        ),
+        f"room on the disk of {audit.file}",
     )
 
 

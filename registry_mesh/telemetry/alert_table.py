@@ -240,6 +240,7 @@ _NODE: Final = (
         "FarBehind", broken=True,
     ),
     _of_finding("memory-low", "15m", f"{WHO} uses over 90 % of the memory that it may have."),
+    _of_finding("audit-held", "5m", f"The disk of the audit log of {WHO} takes nothing; lines are held or lost."),
     _of_finding("unknown-registry", "1h", f"Nodes ask {WHO} for a registry that it does not serve."),
     _of_finding("webhook-down", "30m", f"A receiver of {WHO}'s events takes none; they wait."),
     _of_finding("access-invalid", "5m", f"{WHO} cannot use its access files; the old ones are in force."),

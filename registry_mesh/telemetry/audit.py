@@ -33,6 +33,8 @@ of these, by a command or by the node itself; `access-changed` a user, robot, is
 is another; `access-invalid` files that change nothing because they cannot be used; `admin` an action by the
 operator's listener, `admin-refused` a login that was not let in there; `lost` says
 how many lines the disk did not take, and that were too many to be held."""
+CHANGES: Final = ("push", "upload", "delete")
+"""What clients change: its line is written before they are told of it."""
 FIELDS: Final = (
     "time",
     "event",

@@ -84,7 +84,7 @@ FINDINGS: Final = (
     "own-link-down", "offline", "grace-ending", "parent-slow", "parent-down", "parent-stale", "parent-lies",
     "parent-denied", "readers-missing",
     "tls-untrusted", "throttled", "loop", "clock-off", "pulls-fail", "hits-slow", "store-fault", "store-full",
-    "store-thrash", "store-small", "store-slow", "rot", "scrub-old", "limits-low",
+    "store-thrash", "store-small", "store-slow", "rot", "scrub-old", "audit-held", "limits-low",
     "memory-low", "workers-die", "reload-failed", "access-invalid", "files-invalid", "rules-invalid",
     "rule-empty", "guard-stopped", "replication-behind", "behind", "certificate-ending", "webhook-down",
     "unknown-registry", "format-newer",
@@ -121,6 +121,14 @@ RECEIVED_BYTES: Final = Metric(
 REQUESTS_RUNNING: Final = Metric("requests_running", Kind.GAUGE, "Requests being answered now")
 REQUESTS_LIMIT: Final = Metric(
     "requests_limit", Kind.GAUGE, "Requests that may be answered at once by all processes; beyond, 503"
+)
+AUDIT_HELD: Final = Metric(
+    "audit_lines_held", Kind.GAUGE, "Lines of the audit log that its disk has not taken, and that are held"
+)
+AUDIT_LOST: Final = Metric(
+    "audit_lines_lost_total",
+    Kind.COUNTER,
+    "Lines of the audit log that are lost: its disk took nothing, and they were too many to be held",
 )
 CACHE: Final = Metric(
     "cache_total",

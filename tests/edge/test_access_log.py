@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.edge.held_lines import HeldLines
 from registry_mesh.telemetry import audit
-from tests.eventually import eventually
+from registry_mesh.telemetry.instruments import Layout, Table
+from registry_mesh.telemetry.names import AUDIT_HELD, AUDIT_LOST
+from tests.eventually import SECONDS, eventually
 from tests.simulators.played import played
 
 MOST = 100_000
@@ -101,6 +105,56 @@ async def test_beyond_the_bound_lines_are_counted_and_the_log_says_how_many(full
     assert len(kept) == MOST
     assert json.loads(last)["event"] == "lost"
     assert json.loads(last)["reason"].startswith("3 lines were lost")
+
+
+async def test_what_is_held_and_what_is_lost_are_counted(full: Path) -> None:
+    table = Table(Layout(), 1)
+    log = AccessLog(str(full), at_once=True, held=HeldLines(table.row(0)))
+    log.open()
+    for _ in range(7):
+        log.add("x\n")
+    await eventually(lambda: table.total(AUDIT_HELD) == 7, "what is held")
+    for _ in range(MOST + 3):
+        log.add("x\n")
+    await eventually(lambda: table.total(AUDIT_HELD) == MOST + 7, "all that is held")
+    assert table.total(AUDIT_LOST) == 3
+    mend(full)
+    log.reopen()
+    await eventually(lambda: len(lines(full)) == MOST + 8, "all that was held, and how many are lost")
+    await eventually(lambda: table.total(AUDIT_HELD) == 0, "nothing to be held any more")
+    full.unlink()
+    full.symlink_to("/dev/full")
+    log.reopen()
+    log.add("x\n")
+    log.add("x\n")
+    await log.close()
+    assert table.total(AUDIT_LOST) == 5
+
+
+async def test_who_waits_for_a_line_waits_for_no_disk_that_is_full(full: Path) -> None:
+    log = AccessLog(str(full), at_once=True)
+    log.open()
+    for _ in range(3):
+        await log.keep("x\n")
+    mend(full)
+    log.reopen()
+    await eventually(lambda: len(lines(full)) == 3, "what was held")
+    await log.keep("y\n")
+    assert lines(full) == ["x", "x", "x", "y"], "it is there once it was waited for"
+    await log.close()
+
+
+async def test_who_waits_for_a_line_does_not_wait_for_ever_for_a_disk_that_hangs(tmp_path: Path) -> None:
+    """A pipe that nobody reads."""
+    name = tmp_path / "audit.log"
+    os.mkfifo(name)
+    reading = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    log = AccessLog(str(name), at_once=True)
+    log.open()
+    async with asyncio.timeout(SECONDS):
+        await log.keep("x" * (1 << 20) + "\n")
+    os.close(reading)  # which ends the thread's writing
+    await log.close()
 
 
 async def test_lines_that_are_left_when_it_ends_are_told_of(

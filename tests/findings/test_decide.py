@@ -9,6 +9,7 @@ import pytest
 from registry_mesh.findings.decide import Held, decide
 from registry_mesh.findings.facts import (
     AccessFacts,
+    AuditFacts,
     CareFacts,
     CertificateFacts,
     DiskFacts,
@@ -267,6 +268,18 @@ STOPPED = StoppedDeletes("r.example", 31, 100, 0.1, "sha256:abc")
                 unkept=(UnkeptFacts("r.example/a", "sha256:1", 30 * 10**6, 3, NOW - 60, NOW),),
             ),
             {},
+        ),
+        (
+            replace(WELL, audit=AuditFacts("/l/audit.log", held=1200)),
+            {"audit-held": "The audit log's disk takes nothing: 1,200 lines are held."},
+        ),
+        (
+            replace(WELL, audit=AuditFacts("/l/audit.log", held=200_000, lost=7)),
+            {"audit-held": "The audit log's disk takes nothing: 200,000 lines are held, 7 are lost."},
+        ),
+        (
+            replace(WELL, audit=AuditFacts("/l/audit.log", lost=1)),
+            {"audit-held": "1 line is lost: the audit log's disk took nothing."},
         ),
         (
             replace(WELL, memory=MemoryFacts(950 * 10**6, 10**9)),

@@ -50,6 +50,7 @@ from registry_mesh.assembly.watch.shown import Shown
 from registry_mesh.assembly.watch.store_watch import StoreWatch
 from registry_mesh.config.schema import Config
 from registry_mesh.edge.access_log import AccessLog
+from registry_mesh.edge.held_lines import HeldLines
 from registry_mesh.ports.failures import Failure
 from registry_mesh.ports.holdings import StoreAccount
 from registry_mesh.ports.storage import Storage
@@ -93,7 +94,9 @@ class Keeper:
         self._told = told or Told(rows=max(row, 1))
         self._files = self._told.last_files(row)
         self._seen = Seen(seen, row, self._files)
-        self._audit_log = AccessLog(config.log.audit, True, partial(audit.lost, node_name(config)))
+        lost = partial(audit.lost, node_name(config))
+        held = HeldLines(self._instruments)
+        self._audit_log = AccessLog(config.log.audit, True, lost, rest=0.0, held=held)
         self._crews = [(self._told.number, seats), *elders]
         self._shown = Shown(config, table, seen, self._crews)
         self._gauges = Gauges(config, self._instruments, seen, seats, elders, self._told)

@@ -21,6 +21,7 @@ from registry_mesh.assembly.watch.unserved import Unserved
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.facts import (
     AccessFacts,
+    AuditFacts,
     CareFacts,
     IdleRule,
     NodeFacts,
@@ -96,6 +97,11 @@ class KnownFacts:
             ),
             memory=memory(),
             disk=self._disk.look(config.store.folder, now),
+            audit=AuditFacts(
+                config.log.audit or "",
+                held=round(self._table.total(names.AUDIT_HELD)),
+                lost=self._rise("audit", "", _DAY, _count(status, names.AUDIT_LOST), now),
+            ),
             unserved=self.unserved.facts(now),
             unkept=self.unkept.facts(now),
         )
