@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 
 import click
 
-from registry_mesh.cli.node.asked import Told, ask, loaded
+from registry_mesh.cli.node.asked import NodeAddress, Told, ask, node_at
+from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered
 from registry_mesh.cli.replication_view import size
 from registry_mesh.config.scalars import parse_duration
@@ -31,8 +32,9 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @click.command(
+    cls=OfNode,
     epilog="Exit codes: 0 shown; 1 nobody pulled it; 2 what is asked or the configuration is wrong; 3 no node "
-    "answers; 4 it wants a login."
+    "answers; 4 it wants a login.",
 )
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("image", required=False, metavar="[REF|DIGEST]")
@@ -68,7 +70,7 @@ def command(
       registry-mesh who-pulled origin.yaml --since 2026-01-01 --format csv > pulls.csv
       registry-mesh who-pulled origin.yaml --unused 180d
     """
-    node = loaded(config)
+    node = node_at(config)
     if unused is not None:
         rows = _unused(node, _day(unused))
         _show(rows, ("image", "last pull"), form, f"each image that is here was pulled since {_day(unused)}")
@@ -81,7 +83,7 @@ def command(
     sys.exit(0 if rows or not image else 1)
 
 
-def _none(node: Config, image: str | None, who: str, since: str) -> str:
+def _none(node: Config | NodeAddress, image: str | None, who: str, since: str) -> str:
     """The sentence that nobody pulled it, as far as is known."""
     what = f"no pull{f' of {image}' if image else ''}{f' by {who}' if who else ''} is known since {since}"
     began = answered(lambda: ask(node, "/api/1/pulls/last", wait=WAIT))["began"]
@@ -108,7 +110,7 @@ def _keys(by: str) -> tuple[str, ...]:
     return keys
 
 
-def _asked(config: Config, image: str) -> dict[str, str]:
+def _asked(node: Config | NodeAddress, image: str) -> dict[str, str]:
     """What a reference or digest asks the node for."""
     try:
         if re.match(r"sha\d+:", image):
@@ -116,7 +118,7 @@ def _asked(config: Config, image: str) -> dict[str, str]:
         named, at, digest = image.partition("@")
         head, colon, tag = named.rpartition(":")
         name, tag = (head, tag) if colon and "/" not in tag else (named, "")
-        registry = next((host for host in _registries(config) if name.startswith(f"{host}/")), "")
+        registry = next((host for host in _registries(node, name) if name.startswith(f"{host}/")), "")
         reference = str(Digest.parse(digest)) if at else str(parse_tag(tag)) if tag else ""
         repository = str(parse_name(name.removeprefix(f"{registry}/")))
     except Refusal as refusal:
@@ -124,8 +126,12 @@ def _asked(config: Config, image: str) -> dict[str, str]:
     return {"registry": registry, "repository": repository, "reference": reference}
 
 
-def _registries(config: Config) -> list[str]:
-    return [*config.registries, config.registry or "origin"]
+def _registries(node: Config | NodeAddress, name: str) -> list[str]:
+    """Those that `name` may begin with. Where no file says which the node has, a first part with a dot or a port."""
+    if isinstance(node, NodeAddress):
+        first = name.partition("/")[0]
+        return [first] if {".", ":"} & set(first) else []
+    return [*node.registries, node.registry or "origin"]
 
 
 def _sums(pulls: Sequence[Told], keys: Sequence[str]) -> list[list[str | int]]:
@@ -137,7 +143,7 @@ def _sums(pulls: Sequence[Told], keys: Sequence[str]) -> list[list[str | int]]:
     return [[*key, *count] for key, count in sorted(sums.items(), reverse="day" in keys)]
 
 
-def _unused(config: Config, since: str) -> list[list[str | int]]:
+def _unused(config: Config | NodeAddress, since: str) -> list[list[str | int]]:
     """Images that are here and were not pulled since that day, with their last day."""
     images = answered(lambda: ask(config, "/api/1/images", wait=WAIT))["images"]
     told = answered(lambda: ask(config, "/api/1/pulls/last", wait=WAIT))

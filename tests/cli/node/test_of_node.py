@@ -113,3 +113,24 @@ def test_an_address_without_its_scheme(option: str) -> None:
     outcome = run("status", *words) if option == "--node" else run(*words, "status")
     assert outcome.exit_code == 2
     assert "a node elsewhere is named by its address: write http://cache.example:5001" in outcome.stderr
+
+
+class Pulls(Far):
+    """A node that records pulls; `asked` is what it was asked."""
+
+    asked: ClassVar[list[str]] = []
+    told: ClassVar[Mapping[str, Any]] = {"pulls": [], "began": "2026-01-01"}
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        super().do_GET()
+
+
+def test_who_pulled_is_asked_of_a_node_elsewhere_too() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Pulls) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        far = f"http://127.0.0.1:{server.server_port}"
+        outcome = run("who-pulled", "--node", far, "registry.example/atlas/app:1.2", "--since", "2026-01-31")
+        server.shutdown()
+    assert (outcome.exit_code, outcome.stderr) == (1, "")
+    assert "registry=registry.example&repository=atlas%2Fapp&reference=1.2" in Pulls.asked[0]
