@@ -36,7 +36,7 @@ def _node(
         "workers": workers,
         "drain": "1s",
         "access": {"anonymous": "pull"},
-        "log": {"access": str(folder / "access.log")},
+        "log": {"access": str(folder / "access.log"), "audit": str(folder / "audit.log")},
         **document,
     }
     file = folder / "node.yaml"
