@@ -15,6 +15,8 @@ _INNER_COLON: Final = re.compile(r"[\w-]+:\s+((?:semver[~+]?|re):\s[^,}\]#]+)")
 _BRACES: Final = re.compile(r"[:,\[]\s*([^\s\"',:{}\[\]]*\{[^{}:]*\}[^\s,}\]]*)")
 """Braces of a pattern or a template, which begin a mapping."""
 _NO_BREAK: Final = "\u00a0"
+_LOOKED_AT: Final = 1000
+"""Characters of a line: a slip is where people write, and a line of megabytes is by nobody."""
 
 
 def how_to_mend(text: str | bytes, place: Mark) -> str:
@@ -23,7 +25,7 @@ def how_to_mend(text: str | bytes, place: Mark) -> str:
     if (mark := _CONFLICT.search(whole)) is not None:
         number = whole.count("\n", 0, mark.start()) + 1
         return f"a merge left its conflict there, line {number}: keep one side, and take out the marks"
-    lines = whole.splitlines()
+    lines = [each[:_LOOKED_AT] for each in whole.splitlines()]
     around = lines[max(0, place.line - 2) : place.line]
     if any(_NO_BREAK in line for line in around):
         return "a no-break space stands there, as word processors make them: write a space"

@@ -227,7 +227,8 @@ class ParentBlobs:
 
 
 def _is_no_answer(answer: Answer, span: Span) -> bool:
-    """Whether a range is answered by nothing that can be read: the registry knows none, and the whole is asked for."""
+    """Whether a range is answered by nothing that can be read, or that makes sense: the registry knows none, and the
+    whole is asked for. One that names other bytes than those asked for makes sense, and is a lie."""
     told = answer.field("Content-Range")
     if answer.status == 416:
         size = _UNSATISFIED.fullmatch(told)
@@ -235,7 +236,7 @@ def _is_no_answer(answer: Answer, span: Span) -> bool:
     if answer.status != 206:
         return answer.status in (400, 405)
     part = _CONTENT_RANGE.fullmatch(told)
-    if part is None or int(part[1]) > span.start:
+    if part is None:
         return True
     return part[3] != "*" and not min(span.stop, int(part[3])) <= int(part[2]) + 1 <= int(part[3])
 

@@ -208,12 +208,20 @@ async def test_a_total_that_is_more_than_there_is_does_not_keep_the_whole_away(
     assert await read(app, Span(70_000, TO_END)) == DATA[70_000:]
 
 
-@pytest.mark.parametrize("wrong", [{"shift": 1}, {"total": 100_000}])
-async def test_a_wrong_content_range_is_no_answer(
-    parent: SimulatedRegistry, app: Repository, wrong: dict[str, int]
+async def test_a_part_of_other_bytes_is_a_lie(parent: SimulatedRegistry, app: Repository) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return ranged(request, shift=1) if "Range" in request.headers else web.Response(body=DATA)
+
+    parent.answers[BLOB] = answer
+    with pytest.raises(SourceLied):
+        await read(app, Span(100_500, 110_000))
+
+
+async def test_a_content_range_beyond_its_own_total_is_no_answer(
+    parent: SimulatedRegistry, app: Repository
 ) -> None:
     async def answer(request: web.Request) -> web.Response:
-        return ranged(request, **wrong) if "Range" in request.headers else web.Response(body=DATA)
+        return ranged(request, total=100_000) if "Range" in request.headers else web.Response(body=DATA)
 
     parent.answers[BLOB] = answer
     assert await read(app, Span(100_500, 110_000)) == DATA[100_500:110_000]

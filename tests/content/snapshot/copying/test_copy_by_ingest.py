@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from registry_mesh.content.fill.retries import TRIES
+from registry_mesh.content.fill.retries import CRUMB, TRIES
 from registry_mesh.content.snapshot.copying.copy_blob import CopyByIngest
 from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
@@ -24,16 +24,18 @@ async def copy(source: SimulatedSource, data: bytes) -> MemoryStore:
 
 
 @played
-async def test_a_source_that_gives_a_byte_at_a_time_is_not_asked_without_a_pause() -> None:
-    loop, source = asyncio.get_running_loop(), SimulatedSource(piece=1, cut_every=1)
+async def test_a_source_that_gives_a_little_at_a_time_is_not_asked_without_a_pause() -> None:
+    loop, source = asyncio.get_running_loop(), SimulatedSource(piece=CRUMB, cut_every=CRUMB)
     began = loop.time()
-    await copy(source, b"abcde")
+    await copy(source, bytes(5 * CRUMB))
     assert len(source.opened) == 5
     assert loop.time() - began >= 0.5 * (0.2 + 0.4 + 0.8)
 
 
-async def test_one_that_gives_nothing_is_asked_a_few_times() -> None:
-    source = SimulatedSource(cut_every=0)
+@pytest.mark.parametrize("each", [0, CRUMB - 1])
+@played
+async def test_one_that_gives_nothing_or_crumbs_is_asked_a_few_times(each: int) -> None:
+    source = SimulatedSource(piece=CRUMB - 1, cut_every=each)
     with pytest.raises(SourceUnavailable):
-        await copy(source, b"abcde")
+        await copy(source, bytes(5 * CRUMB))
     assert len(source.opened) == TRIES
