@@ -69,11 +69,6 @@ class Readers:
     def __iter__(self) -> Iterator[Reader]:
         return iter(self._readers)
 
-    def are_due(self, seconds: float) -> bool:
-        """Whether they are told at once of bytes that came, so long after they were told last: where one is woken
-        whenever bytes come, or the pause of the others is over. Any thread may ask."""
-        return bool(self._eager) or seconds >= self._pause
-
     def whole(self, size: int) -> bool:
         """Whether a reader reads all of a blob of `size` bytes."""
         return any(reader.start == 0 and reader.stop == size for reader in self._readers)
