@@ -14,7 +14,7 @@ import pytest
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.edge.settings import Settings
-from registry_mesh.edge.wire.sending import MANY, UNSENT
+from registry_mesh.edge.wire.sending import UNSENT
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.durability import DiskFsync
@@ -116,9 +116,12 @@ async def test_the_kernel_keeps_little_for_each_of_many(start: Start, store: Dis
     digest = await put(store, pattern(SIZE, 0))
     edge.shelf.links.add(digest)
     async with AsyncExitStack() as stack:
-        for number in range(MANY + 8):
+        await stack.enter_async_context(reading_nothing(edge, digest))
+        (wire,) = (each.wire for each in edge.server.connections_open() if each.wire is not None)
+        wire.crowd.many = many = 16
+        for number in range(1, many + 8):
             await stack.enter_async_context(reading_nothing(edge, digest))
-            assert not _bounded(edge) or number >= MANY
+            assert not _bounded(edge) or number >= many
         await eventually(lambda: _bounded(edge) >= 7, "the last ones to be bounded")
 
 

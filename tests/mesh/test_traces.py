@@ -179,8 +179,8 @@ def test_a_collector_that_is_ill_costs_one_line_and_no_pull(tmp_path: Path, tier
         with node:
             for number in range(4):
                 (digest,) = push(tiers.origin, "5", b"number %d" % number)
-                assert get(node, f"blobs/{digest}") == b"number %d" % number
                 seen = ill.requests
+                assert get(node, f"blobs/{digest}") == b"number %d" % number
                 eventually_here(lambda seen=seen: ill.requests > seen, "a try")
             assert node.log.read_text().count("traces are not sent") == 1
             ill.status = 200

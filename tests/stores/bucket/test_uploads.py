@@ -159,7 +159,7 @@ async def test_what_a_killed_append_had_sent_is_mostly_there(s3_store: S3Store, 
         stands = (await s3_other.uploads().status(OWNER, id)).offset
         assert start - stands <= 32 * MiB
     await ingest.intake.multipart.stop()  # type: ignore[attr-defined]
-    assert stands == 48 * MiB
+    assert stands in (48 * MiB, 64 * MiB), "what has ended of the parts, of which the last may be on its way"
     await commit_rest(s3_other.uploads(), id, data)
     assert await read(s3_store, Digest.of(data)) == data
     assert fits(await s3_other.chunk_map(Digest.of(data)), data)
