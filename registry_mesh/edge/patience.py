@@ -53,7 +53,7 @@ class Watch:
         lags: Callable[[], None],
         cut: Callable[[], None],
     ) -> None:
-        """`patience`: seconds after which `cut` is called, where nothing is taken. `progress`: bytes that the kernel
+        """`patience`: seconds after which `cut` is called, where nothing is taken. `progress`: bytes that the client
         has taken; None while it is not the client that is waited for. `lags` is called at each look at which the
         client does."""
         self._loop = loop

@@ -138,7 +138,7 @@ class _Completed:
 
     def _progress(self) -> int | None:
         wire = self._exchange.wire
-        return wire.progress if wire.waiting else None
+        return wire.taken if wire.waiting else None
 
     def _lags(self) -> None:
         if self._exchange.reading is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from registry_mesh.edge.hot.blob import HotBlob
 from registry_mesh.edge.patience import Watch
 from registry_mesh.edge.traffic import Traffic
+from registry_mesh.edge.wire.unread import unread
 from registry_mesh.oci.span import Span
 
 
@@ -77,7 +78,7 @@ class Remainder:
             loop,
             traffic.laggards,
             traffic.settings.send_timeout,
-            lambda: self._offset,
+            lambda: self._offset - unread(self._sock),
             self._lag,
             self._cut_slow,
         )

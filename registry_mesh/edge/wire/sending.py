@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry_mesh.edge.wire import cold_pages
+from registry_mesh.edge.wire.unread import unread
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice, Slices
 from registry_mesh.ports.failures import StoreBroken
@@ -77,7 +78,7 @@ class Wire:
         self._left: Callable[[], Span] | None = None
         self._resting: tuple[Slices, Span] | None = None
         self.progress = 0
-        """Bytes sent in all; a watchdog compares."""
+        """Bytes handed over in all."""
         if not self._tls:
             transport.set_write_buffer_limits(high=0)
 
@@ -85,6 +86,14 @@ class Wire:
     def waiting(self) -> bool:
         """Whether a sender waits for the client to read."""
         return self._writable is not None or self._drained is not None
+
+    @property
+    def taken(self) -> int:
+        """Bytes that the client has taken in all, as far as its kernel has said so; a watchdog compares."""
+        if self._closed:
+            return self.progress
+        sock = self._transport.get_extra_info("socket")
+        return self.progress - self._transport.get_write_buffer_size() - unread(sock)
 
     # What the protocol tells
 

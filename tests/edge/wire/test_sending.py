@@ -171,6 +171,29 @@ async def test_a_slow_reader_holds_nothing_but_its_place(edge: Edge) -> None:
     assert bytes(got).partition(b"\r\n\r\n")[2] == DATA[: len(got) - got.index(b"\r\n\r\n") - 4]
 
 
+async def test_what_a_client_takes_counts_and_not_what_its_socket_does(edge: Edge, file: int) -> None:
+    """A socket that holds megabytes takes none for long while a client reads on."""
+    blob = edge.shelf.script(DATA, slices(file, 1 << 30))
+    loop = asyncio.get_running_loop()
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, ("127.0.0.1", edge.server.port))
+        request = f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n"
+        await loop.sock_sendall(sock, request.encode())
+        await eventually(lambda: edge.server.running, "its answer has begun")
+        (wire,) = (each.wire for each in edge.server.connections_open() if each.wire is not None)
+        await eventually(lambda: wire.waiting, "the socket is full")
+        full = wire.progress
+        assert wire.taken < full
+        while wire.progress == full:
+            before = wire.taken
+            await loop.sock_recv(sock, 1 << 16)
+            await asyncio.sleep(0)
+            if wire.taken > before and wire.progress == full:
+                return
+    pytest.fail("the socket took more before the client was seen to have taken anything")
+
+
 async def test_a_client_that_stops_reading_is_cut_off(start: Start, file: int) -> None:
     edge = await start(settings=Settings(policy=AnonymousAccess(Level.PULL), send_timeout=0.2))
     blob = edge.shelf.script(DATA, slices(file, 1 << 30))
