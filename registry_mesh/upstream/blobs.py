@@ -67,9 +67,7 @@ class ParentBlobs:
         async with self._parent.request("HEAD", Endpoint.BLOB, str(digest)) as answer:
             if answer.status == 404 and self._parent.session.mesh:
                 raise self._unknown(digest)
-            packed = codings(
-                answer.field("Content-Encoding")
-            )  # the length may be that of what it was packed to
+            packed = codings(answer.field("Content-Encoding"))  # the length may be of what it was packed to
             return answer.length if answer.status == 200 and not packed else None
 
     async def _got(self, digest: Digest, beyond: float = 0.0) -> int:

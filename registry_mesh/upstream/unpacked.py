@@ -94,51 +94,46 @@ class Unpacked:
         return nullcontext()
 
 
-class _Count:
-    """Of the bytes of one form of a body."""
+class _Plain:
+    """What a body is made of, as far as it has come: its size and digest."""
 
     def __init__(self, digest: Digest) -> None:
         self._digest = digest
         self._hasher = digest.hasher()
+        self._unpacking = Unpacking()
         self.size = 0
 
-    def add(self, data: bytes) -> None:
-        """Count `data`."""
-        self._hasher.update(data)
-        self.size += len(data)
+    def put(self, data: bytes, most: int) -> bool:
+        """Take what came next; False where it is not as it is labelled, or swells beyond `most` bytes."""
+        self._unpacking.put(data)
+        try:
+            while plain := self._unpacking.take():
+                self._hasher.update(plain)
+                self.size += len(plain)
+                if self.size > most:
+                    return False
+        except zlib.error:
+            return False
+        return True
 
     @property
     def fits(self) -> bool:
-        """Whether they have the digest."""
+        """Whether it has the digest."""
         return self._hasher.hexdigest() == self._digest.hex
 
 
 async def counted(answer: Answer, digest: Digest) -> tuple[int, bool]:
     """The size of a blob whose answer does not tell it, by reading that to its end; and whether it is the unpacked body
     that has the digest."""
-    raw, plain = _Count(digest), _Count(digest)
-    unpacking = Unpacking() if is_packed(answer.field("Content-Encoding")) else None
+    size = 0
+    plain = _Plain(digest) if is_packed(answer.field("Content-Encoding")) else None
     with answer.stall() as stall:
         while data := await answer.piece(stall):
-            raw.add(data)
-            if unpacking is not None:
-                unpacking = await in_thread(_unpack, unpacking, data, plain, SWELLS * raw.size)
-            if max(raw.size, plain.size) > COUNT_LIMIT:
+            size += len(data)
+            if plain is not None and not await in_thread(plain.put, data, SWELLS * size):
+                plain = None
+            if max(size, plain.size if plain is not None else 0) > COUNT_LIMIT:
                 raise SourceUnavailable(
                     f"tells no length of a blob of more than {COUNT_LIMIT} bytes", source=answer.source
                 )
-    packed = unpacking is not None and plain.fits
-    return (plain.size if packed else raw.size), packed
-
-
-def _unpack(unpacking: Unpacking, data: bytes, count: _Count, most: int) -> Unpacking | None:
-    """Count what `data` is made of; None where it is not as it is labelled, or swells beyond `most` bytes."""
-    unpacking.put(data)
-    try:
-        while plain := unpacking.take():
-            count.add(plain)
-            if count.size > most:
-                return None
-    except zlib.error:
-        return None
-    return unpacking
+    return (plain.size, True) if plain is not None and plain.fits else (size, False)
