@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import aiohttp
 import pytest
 from aiohttp import web
@@ -11,6 +9,7 @@ from aiohttp import web
 from registry_mesh.upstream.answer import Answer
 from tests.eventually import eventually
 from tests.simulators.registry import SimulatedRegistry
+from tests.simulators.sender import Parent
 
 SENT = bytes(range(256)) * 400
 BEFORE = {
@@ -19,21 +18,6 @@ BEFORE = {
     "whole chunks": f"Transfer-Encoding: chunked\r\n\r\n1\r\n\0\r\n{len(SENT):x}\r\n",
 }
 """What comes before the bytes of a body that is longer than they are."""
-
-
-@dataclass
-class Parent:
-    """Implements `upstream.sender.Sender`."""
-
-    stall: float = 60.0
-    drip: float = 60.0
-    name: str = "p"
-    near: str = ""
-    received: int = 0
-    inflight: int = 1
-
-    def heard(self, size: int, registry: str = "") -> None:
-        self.received += size
 
 
 @pytest.mark.parametrize("told", BEFORE)

@@ -3,25 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 from registry_mesh.upstream.health.stall import Stall
 from tests.simulators.played import played
-
-
-@dataclass
-class Parent:
-    """Implements `upstream.sender.Sender`."""
-
-    stall: float
-    drip: float = 60.0
-    name: str = "p"
-    near: str = ""
-    received: int = 0
-    inflight: int = 1
-
-    def heard(self, size: int, registry: str = "") -> None:
-        self.received += size
+from tests.simulators.sender import Parent
 
 
 @played

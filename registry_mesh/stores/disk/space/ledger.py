@@ -31,9 +31,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            os.posix_fallocate(
-                self._fd, 0, PAGE
-            )  # a page that the disk has no room for would kill who touches it
+            os.posix_fallocate(self._fd, 0, PAGE)  # who touches a page that the disk lacks room for is killed
         except OSError:
             os.close(self._fd)
             raise
