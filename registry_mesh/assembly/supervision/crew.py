@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
@@ -14,10 +15,15 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from registry_mesh.assembly.supervision.seats import Seat, Seats, State
+from registry_mesh.telemetry.logs import FIELDS
+
+log: Final = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 """Signals that the supervisor waits for; a child unblocks them."""
 _PR_SET_PDEATHSIG: Final = 1
+_DELAY: Final = 0.25
+_DELAY_LIMIT: Final = 5.0
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -36,9 +42,14 @@ class Child:
     due: float | None = 0.0
     """When to fork, on the monotonic clock; None while it runs."""
     deaths: int = 0
-    """In a row."""
+    """In a row, with forks that failed."""
     listens: bool = False
     """It unblocks SIGTERM itself, once it listens: told to end before that, it ends in order all the same."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds until its seat is taken again: none the first time, then more and more."""
+        return 0.0 if self.deaths <= 1 else min(_DELAY * 2 ** (self.deaths - 2), _DELAY_LIMIT)
 
 
 @dataclass(slots=True)
@@ -83,9 +94,20 @@ class Crew:
                 child.seat.take(0)  # before the fork: afterwards the seat is the child's to write
                 supervisor = os.getpid()
                 leave_to_all()
-                child.pid = os.fork()
+                try:
+                    child.pid = os.fork()
+                except OSError as fault:  # no memory, or no more processes are allowed
+                    self._put_off(child, now, fault)
+                    continue
                 if child.pid == 0:
                     _become(child, supervisor)
+
+    def _put_off(self, child: Child, now: float, fault: OSError) -> None:
+        child.deaths += 1
+        child.due = now + child.pause
+        child.seat.leave()
+        fields = {"seat": child.seat.index, "why": fault.strerror, "again_in": round(child.pause, 2)}
+        log.error("cannot start a process", extra={FIELDS: fields})
 
 
 def inherited(pids: Sequence[int]) -> Crew:

@@ -41,8 +41,6 @@ LINGER: Final = 3600.0
 """Seconds that a child which was replaced may take for pulls that run."""
 _LIVED: Final = 30.0
 """A child that lived for so many seconds was well: its successor need not wait."""
-_DELAY: Final = 0.25
-_DELAY_LIMIT: Final = 5.0
 _TRIES: Final = 3
 """A child that dies so often before the node has ever served ends the node."""
 _MARGIN: Final = 5.0
@@ -185,7 +183,7 @@ class Supervisor:
     def _bury(self, crew: Crew, child: Child, status: int) -> None:
         now = time.monotonic()
         child.deaths = 1 if now - child.started >= _LIVED else child.deaths + 1
-        delay = 0.0 if child.deaths == 1 else min(_DELAY * 2 ** (child.deaths - 2), _DELAY_LIMIT)
+        delay = child.pause
         child.due = now + delay
         fields = {"child": child.pid, "seat": child.seat.index, "status": status}
         child.pid = 0

@@ -32,6 +32,8 @@ class Running:
 
     async def pids(self) -> set[int]:
         """Of the worker that serves and the keeper; none while one of them is missing."""
+        assert self.node.process is not None
+        assert self.node.process.poll() is None, self.node.tail()
         try:
             async with self.client.get(f"{self.node.admin}/status") as told:
                 status: Any = json.loads(await told.read())
@@ -47,10 +49,10 @@ class Running:
 
     async def kill(self) -> None:
         """All processes but the one that starts them; return when others are in their places."""
-        before = await eventually(self.pids, "both to serve", until=lambda found: len(found) == 2)
+        before = await eventually(self.pids, self.node.tail, until=lambda found: len(found) == 2)
         for pid in before:
             os.kill(pid, signal.SIGKILL)
-        await eventually(self.pids, "both to begin again", until=lambda found: len(found - before) == 2)
+        await eventually(self.pids, self.node.tail, until=lambda found: len(found - before) == 2)
 
     async def found(self) -> list[str]:
         """What the finding about files is about, once there is one."""

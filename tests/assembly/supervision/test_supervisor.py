@@ -243,6 +243,55 @@ def test_processes_that_are_killed_as_they_start_are_told_of(supervise: Callable
     assert service.wait() == 1
 
 
+DYING = """
+import mmap
+lives = mmap.mmap(-1, 1)
+def worker():
+    seats.workers[0].enter(State.SERVING)
+    lives[0] += 1
+    if lives[0] <= 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    say("serves at last")
+    return 0
+def keeper():
+    seats.keeper.enter(State.SERVING)
+    signal.pause()
+    return 0
+seats = Seats(1)
+sys.exit(Supervisor(Crew(seats, [Child(seats.workers[0], worker), Child(seats.keeper, keeper)], 1)).run())
+"""
+
+
+def test_a_node_whose_worker_dies_as_soon_as_it_serves_has_served(
+    supervise: Callable[..., Supervised],
+) -> None:
+    """Whether or not the supervisor looked meanwhile."""
+    service = supervise(DYING)
+    service.hear("serves at last")
+    service.tell(signal.SIGTERM)
+    assert service.wait() == 0
+
+
+def test_a_seat_waits_where_no_process_can_be_made(supervise: Callable[..., Supervised]) -> None:
+    script = """
+    import logging
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level="ERROR")
+    fork, left = os.fork, [BlockingIOError(11, "no room"), OSError(12, "no memory")]
+    def refusing():
+        if left:
+            raise left.pop(0)
+        return fork()
+    os.fork = refusing
+    """
+    service = supervise(f"{textwrap.dedent(script)}\nPATIENCE = 1{SERVING}\nsys.exit(supervise().run())")
+    service.hear("cannot start a process")
+    service.hear("cannot start a process")
+    service.hear("serving")
+    service.hear("serving")
+    service.tell(signal.SIGTERM)
+    assert service.wait() == 0
+
+
 def test_children_end_when_the_supervisor_is_killed(supervise: Callable[..., Supervised]) -> None:
     service = serving(supervise)
     service.hear("serving")
