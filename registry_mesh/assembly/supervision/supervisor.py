@@ -175,6 +175,7 @@ class Supervisor:
             crew.end(deadline)
 
     def _reap(self) -> None:
+        self._report(time.monotonic())  # a seat says that it served until who died there is buried
         for crew in self._crews():
             for child in crew.children:
                 if child.pid and (ended := exit_code(child.pid)) is not None:
