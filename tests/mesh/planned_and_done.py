@@ -25,6 +25,8 @@ from tests.simulators.signatures import Cosign
 
 Document = dict[str, Any]
 _REFUSED = re.compile(r"answered 400 to manifest (\S+): MANIFEST_BLOB_UNKNOWN")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
+"""In a sentence: of what is seen first, that of the plan or of the run."""
 State = dict[str, str]
 """Digests by reference."""
 
@@ -169,8 +171,9 @@ def _words(plan: Document, outcome: Outcome) -> list[str]:
     ]
     guarded = {each.why for each in outcome.troubles if "the guard is" in each.why}
     found += [f"the run alone: {each}" for each in sorted(whys - refused - conflicts - guarded)]
+    timeless = {_TIME.sub("then", each) for each in said}
     for each in plan["waiting"]:
-        if " shows " in each["because"] and each["because"] not in said:
+        if " shows " in each["because"] and _TIME.sub("then", each["because"]) not in timeless:
             found.append(f"waits, and not at the run: {each['because']}")
     return found
 
