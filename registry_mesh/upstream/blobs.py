@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
@@ -26,17 +25,23 @@ from registry_mesh.ports.failures import (
     SpanUnsatisfiable,
 )
 from registry_mesh.upstream.answer import Answer
+from registry_mesh.upstream.blob_answers import (
+    is_in_doubt,
+    is_labelled,
+    is_no_answer,
+    part,
+    tells_no_size,
+    total,
+    unsatisfied,
+)
 from registry_mesh.upstream.blob_reading import BlobReading
-from registry_mesh.upstream.codings import codings, is_packed
+from registry_mesh.upstream.codings import codings
 from registry_mesh.upstream.heads import Asked
 from registry_mesh.upstream.repository import ParentRepository
 from registry_mesh.upstream.unpacked import Unpacked, counted
 
 ACCEPT: Final = f"{MEDIA_TYPE}, {OLD_MEDIA_TYPE};q=0.5" if NEWEST is SumAlgorithm.BLAKE3 else OLD_MEDIA_TYPE
 CHUNK_MAP_LIMIT: Final = 64 << 20
-_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
-_TOTAL: Final = re.compile(r"/(\d{1,18})$")
-_UNSATISFIED: Final = re.compile(r"bytes \*/(\d{1,18})")
 
 
 class ParentBlobs:
@@ -50,14 +55,17 @@ class ParentBlobs:
 
     async def stat(self, digest: Digest) -> BlobInfo:
         """The size by one HEAD; where that says nothing, by one GET."""
-        size, beyond = None, 0.0
+        size, beyond = await self._said(digest)
+        return BlobInfo(digest, size or await self._got(digest, beyond), self._parent.here)
+
+    async def _said(self, digest: Digest) -> tuple[int | None, float]:
+        """What HEAD says, None where it fails, too; and the seconds that it took in vain."""
         try:
-            size = await self._headed(digest)
+            return await self._headed(digest), 0.0
         except Failure as fault:
             if not self._parent.leaves_to_get(fault):
                 raise
-            beyond = self._parent.beyond(fault)
-        return BlobInfo(digest, size or await self._got(digest, beyond), self._parent.here)
+            return None, self._parent.beyond(fault)
 
     async def _headed(self, digest: Digest) -> int | None:
         """What HEAD says; None where that is nothing. `BlobUnknown` of a parent of our own kind alone: others say 404
@@ -83,16 +91,20 @@ class ParentBlobs:
         self._heads.useless(Asked.BLOBS)
         return size
 
-    async def _told(self, digest: Digest, headers: Mapping[str, str], beyond: float = 0.0) -> int | None:
+    async def _told(
+        self, digest: Digest, headers: Mapping[str, str], beyond: float = 0.0, *, counts: bool = False
+    ) -> int | None:
+        """What the head of an answer to GET says; where it says nothing, what is `counted`, as it is in any case with
+        `counts`."""
         headers = {"Accept": "*/*", **headers}
         async with self._parent.request("GET", Endpoint.BLOB, str(digest), headers, beyond=beyond) as answer:
             if answer.status == 404:
                 raise self._unknown(digest)
             if "Range" in headers and answer.status in (206, 416):
-                told = _TOTAL.search(answer.field("Content-Range"))
-                return int(told[1]) if told is not None else None
+                return total(answer)
             self._parent.expect(answer, 200, BlobUnknown)
-            return answer.length if answer.length is not None else await self._counted(digest, answer)
+            counts = counts or (is_labelled(answer) and is_in_doubt(answer, None))
+            return await self._counted(digest, answer) if counts or answer.length is None else answer.length
 
     async def _counted(self, digest: Digest, answer: Answer) -> int:
         size, packed = await counted(answer, digest)
@@ -103,8 +115,9 @@ class ParentBlobs:
 
     @asynccontextmanager
     async def open(self, digest: Digest, span: Span | None = None) -> AsyncIterator[BlobReading]:
-        """An answer that does not tell the size is left, and asked for again once the size is known otherwise: it
-        would not outlast the counting. The digest proves the bytes all the same."""
+        """An answer that does not tell the size, or whether its body is compressed on the way, is left, and asked for
+        again once that is known otherwise: it would not outlast the counting. The digest proves the bytes all the
+        same."""
         headers = {"Accept": "*/*"}
         asked = (
             Span(span.start, span.start + 1) if span is not None and not span else span
@@ -116,14 +129,21 @@ class ParentBlobs:
             answer = await self._ranged(stack, digest, headers, span)
             if answer.status == 416:
                 raise self._unsatisfiable(answer)
-            if told is None and _tells_no_size(answer):
-                told = await self._headed(digest)
-                if not told:
+            if told is None and (tells_no_size(answer) or is_labelled(answer)):
+                told, _ = await self._said(digest)
+                counts = is_labelled(answer) and self._is_in_doubt(answer, digest, told)
+                if counts or (tells_no_size(answer) and not told):
                     await stack.aclose()
-                    told = await self._got(digest)
+                    told = await (self._told(digest, {}, counts=True) if counts else self._got(digest))
                     answer = await self._opened(stack, digest, headers)
             reading = self._reading(answer, digest, asked, told)
             yield reading if span is None or asked is span else BlobReading(answer, reading.info, span, 1)
+
+    def _is_in_doubt(self, answer: Answer, digest: Digest, headed: int | None) -> bool:
+        """Whether the body of a labelled answer is to be read to its end first."""
+        again = digest in self._heads.labelled
+        self._heads.labelled[digest] = None
+        return again or is_in_doubt(answer, headed)
 
     async def _ranged(
         self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str], span: Span | None
@@ -132,7 +152,7 @@ class ParentBlobs:
         may, or an address that is signed without it, or fails at it."""
         try:
             answer = await self._opened(stack, digest, headers)
-            if span is None or not _is_no_answer(answer, self._least(span)):
+            if span is None or not is_no_answer(answer, self._least(span)):
                 return answer
         except (SourceDenied, SourceRefused, SourceErred):
             if span is None:
@@ -156,43 +176,36 @@ class ParentBlobs:
         return BlobUnknown(f"{self._source} does not have it", digest=str(digest))
 
     def _unsatisfiable(self, answer: Answer) -> Exception:
-        found = _UNSATISFIED.fullmatch(answer.field("Content-Range"))
-        if found is None:
+        size = unsatisfied(answer)
+        if size is None:
             return SourceUnreadable("answered 416 without the size", source=self._source)
-        return SpanUnsatisfiable(int(found[1]))
+        return SpanUnsatisfiable(size)
 
     def _reading(self, answer: Answer, digest: Digest, span: Span | None, told: int | None) -> BlobReading:
         """Check the head. Of an answer with more than was asked for the rest is passed over."""
         if answer.status == 200:
-            size = self._length(answer, told)
+            packed = digest in self._heads.packed and is_labelled(answer)
+            size = self._sized(told) if packed or answer.length is None else answer.length
             wanted = span or Span(0, size)
             if wanted.start >= size and size:
                 raise SpanUnsatisfiable(size)
             clipped = Span(min(wanted.start, size), min(wanted.stop, size))
-            body = Unpacked(answer) if self._is_packed(answer, digest) else answer
+            body = Unpacked(answer) if packed else answer
             return BlobReading(body, BlobInfo(digest, size), clipped, clipped.start)
         if answer.status != 206:
             raise SourceUnavailable(f"answered {answer.status} to a blob", source=self._source)
-        found = _CONTENT_RANGE.fullmatch(answer.field("Content-Range"))
+        found = part(answer)
         if found is None:
-            raise SourceUnreadable("answered 206 without a readable Content-Range", source=self._source)
-        first, last = int(found[1]), int(found[2])
-        size = self._sized(told) if found[3] == "*" else int(found[3])
+            raise SourceUnreadable("answered 206 without a Content-Range that fits", source=self._source)
+        first, end = found.first, found.last + 1
+        size = self._sized(told) if found.size is None else found.size
         wanted = span or Span(0, size)
-        stop = min(wanted.stop, last + 1 if self._takes_beginnings else size, size)
+        stop = min(wanted.stop, end if self._takes_beginnings else size, size)
         clipped = Span(wanted.start, max(wanted.start, stop))
-        if not first <= clipped.start <= clipped.stop <= last + 1 <= size:
+        if not first <= clipped.start <= clipped.stop <= end <= size:
             asked = f"{span} was asked for" if span else "all was asked for"
-            raise SourceLied(f"answered bytes {first}-{last}/{size} where {asked}", source=self._source)
-        if answer.length is not None and answer.length != last + 1 - first:
-            raise SourceLied("Content-Length and Content-Range differ", source=self._source)
+            raise SourceLied(f"answered bytes {first}-{end - 1}/{size} where {asked}", source=self._source)
         return BlobReading(answer, BlobInfo(digest, size), clipped, clipped.start - first)
-
-    def _is_packed(self, answer: Answer, digest: Digest) -> bool:
-        return digest in self._heads.packed and is_packed(answer.field("Content-Encoding"))
-
-    def _length(self, answer: Answer, told: int | None) -> int:
-        return answer.length if answer.length is not None else self._sized(told)
 
     def _sized(self, told: int | None) -> int:
         if told is None:
@@ -222,24 +235,3 @@ class ParentBlobs:
         if not found.covers(span):
             raise SourceUnreadable("sent a chunk map without the pages asked for", source=self._source)
         return found
-
-
-def _is_no_answer(answer: Answer, span: Span) -> bool:
-    """Whether a range is answered by nothing that can be read, or that makes sense: the registry knows none, and the
-    whole is asked for. One that names other bytes than those asked for makes sense, and is a lie."""
-    told = answer.field("Content-Range")
-    if answer.status == 416:
-        size = _UNSATISFIED.fullmatch(told)
-        return size is None or int(size[1]) > span.start
-    if answer.status != 206:
-        return answer.status in (400, 405)
-    part = _CONTENT_RANGE.fullmatch(told)
-    if part is None:
-        return True
-    return part[3] != "*" and not min(span.stop, int(part[3])) <= int(part[2]) + 1 <= int(part[3])
-
-
-def _tells_no_size(answer: Answer) -> bool:
-    if answer.status == 206:
-        return answer.field("Content-Range").endswith("/*")
-    return answer.status == 200 and answer.length is None

@@ -71,6 +71,8 @@ class Heads:
         """Sizes of blobs that neither HEAD nor GET tells, by reading them to their end."""
         self.packed: TTLCache[Digest, None] = TTLCache(4096, COUNTED, timer=clock)
         """Those of them that the parent compresses on the way."""
+        self.labelled: TTLCache[Digest, None] = TTLCache(4096, COUNTED, timer=clock)
+        """Blobs labelled as compressed that were taken as they came. Who asks again had not what he wanted."""
 
     def told(self, digest: Digest) -> None:
         """HEAD named `digest` for a tag."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 
 import pytest
 from aiohttp import web
@@ -13,6 +14,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import SourceDenied
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
+from registry_mesh.upstream.blob_answers import SMALL
 from tests.simulators.registry import Answer, SimulatedRegistry
 
 DATA = bytes(range(256)) * 400
@@ -188,3 +190,72 @@ async def test_a_body_that_swells_beyond_reason_is_taken_as_it_came(
     digest = Digest.of(bytes(64 << 20))
     parent.answers[f"/v2/team/app/blobs/{digest}"] = compresses(bomb)
     assert (await app.blobs.stat(digest)).size == len(bomb)
+
+
+def sends_packed(data: bytes, *, head_tells: int | None) -> Answer:
+    """With the length of what is sent. HEAD tells a size, without a label, where one is given."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD" and head_tells is not None:
+            return web.Response(headers={"Content-Length": str(head_tells)})
+        return web.Response(body=data, headers={"Content-Encoding": "gzip"})
+
+    return answer
+
+
+def packs_on_the_way(data: bytes) -> Answer:
+    """As nginx does: HEAD tells the size, and a body comes in chunks."""
+    packed = compresses(data)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.method == "HEAD":
+            return web.Response(headers={"Content-Length": str(len(DATA))})
+        return await packed(request)
+
+    return answer
+
+
+PACKED = gzip.compress(DATA)
+
+
+@pytest.mark.parametrize("span", [None, Span(70_000, 70_010)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        packs_on_the_way(PACKED),
+        packs_on_the_way(DATA),
+        sends_packed(PACKED, head_tells=len(DATA)),
+        sends_packed(PACKED, head_tells=None),
+    ],
+    ids=["in chunks", "a label alone", "with its length", "HEAD labelled too"],
+)
+async def test_what_is_compressed_on_the_way_is_unpacked_whatever_head_says(
+    parent: SimulatedRegistry, app: Repository, answer: Answer, span: Span | None
+) -> None:
+    parent.answers[PATH] = answer
+    assert await read(app, span) == (DATA if span is None else DATA[span.start : span.stop])
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+
+
+async def test_a_large_blob_labelled_by_head_too_is_unpacked_when_it_is_asked_for_again(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    plain = random.Random(1).randbytes(SMALL + 1)
+    named = Digest.of(plain)
+    parent.answers[f"/v2/team/app/blobs/{named}"] = sends_packed(gzip.compress(plain), head_tells=None)
+    got = []
+    for _ in range(2):
+        async with app.blobs.open(named) as reading:
+            got.append(b"".join([piece async for piece in in_memory(reading)]))
+    assert got == [gzip.compress(plain), plain]
+
+
+async def test_a_large_layer_labelled_for_what_it_is_comes_once(
+    parent: SimulatedRegistry, app: Repository
+) -> None:
+    layer = gzip.compress(random.Random(1).randbytes(SMALL + 1))
+    named = Digest.of(layer)
+    parent.answers[f"/v2/team/app/blobs/{named}"] = sends_packed(layer, head_tells=len(layer))
+    async with app.blobs.open(named) as reading:
+        assert b"".join([piece async for piece in in_memory(reading)]) == layer
+    assert methods(parent) == ["GET", "HEAD"]

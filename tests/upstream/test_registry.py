@@ -170,7 +170,7 @@ async def test_200_to_a_range_is_never_taken_for_the_range(
     assert await read(app, Span(70_000, 70_010)) == DATA[70_000:70_010]
 
 
-@pytest.mark.parametrize("status", [400, 403, 405, 500, 501, 206])
+@pytest.mark.parametrize("status", [204, 400, 403, 405, 406, 411, 500, 501, 206])
 async def test_a_range_that_is_refused_or_answered_in_part_is_cut_out_of_the_whole(
     parent: SimulatedRegistry, app: Repository, status: int
 ) -> None:
@@ -215,6 +215,22 @@ async def test_a_part_of_other_bytes_is_a_lie(parent: SimulatedRegistry, app: Re
     parent.answers[BLOB] = answer
     with pytest.raises(SourceLied):
         await read(app, Span(100_500, 110_000))
+
+
+@pytest.mark.parametrize("more", [1, -1])
+async def test_a_content_range_of_another_length_than_its_body_is_no_answer(
+    parent: SimulatedRegistry, app: Repository, more: int
+) -> None:
+    """As where its last byte is written as the one after it, or it stands over parts, or over a compressed body."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if "Range" not in request.headers:
+            return web.Response(body=DATA)
+        told = {"Content-Range": f"bytes 100500-{109_999 + more}/{len(DATA)}"}
+        return web.Response(status=206, body=DATA[100_500:110_000], headers=told)
+
+    parent.answers[BLOB] = answer
+    assert await read(app, Span(100_500, 110_000)) == DATA[100_500:110_000]
 
 
 async def test_a_content_range_beyond_its_own_total_is_no_answer(
