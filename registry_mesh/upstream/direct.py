@@ -147,12 +147,17 @@ def direct_body(
     ):
         yield None
         return
+    try:
+        fd = os.dup(transport.get_extra_info("socket").fileno())
+    except OSError:  # no descriptor is left
+        yield None
+        return
     early: deque[memoryview] = deque(memoryview(data) for data in before)
     while data := response.content.read_nowait():  # has the client go on where it had stopped
         early.append(memoryview(data))
     with (
         _standing_still(protocol, transport),
-        socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as connection,
+        socket.socket(fileno=fd) as connection,
     ):
         body = DirectBody(connection, early, length, session, registry, came)
         try:

@@ -25,7 +25,7 @@ from registry_mesh.ports.hops import ONLY_IF_CACHED
 from registry_mesh.tasks.turnstile import Turnstile
 from registry_mesh.telemetry.instruments import Counter
 from registry_mesh.telemetry.traces import HANDED_ON
-from registry_mesh.upstream.health.causes import cause
+from registry_mesh.upstream.health.causes import cause, is_ours
 from registry_mesh.upstream.health.clocks import LOOK_EVERY, ahead
 from registry_mesh.upstream.health.liveness import Silent
 from registry_mesh.upstream.health.opinion import LEADS_BACK
@@ -44,8 +44,8 @@ FIRST_LOOK: Final = 0.05
 MEETING: Final = 5.0
 """Seconds since a parent is up in which it may not know yet whom it asks itself."""
 
-_OF_A_CONNECTION: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError)
-"""Faults of one connection, that others need not have: it was closed meanwhile, or holds bytes of an answer before."""
+_OF_A_CONNECTION: Final = aiohttp.ServerDisconnectedError
+"""A fault of one connection, that others need not have: it was closed meanwhile."""
 
 
 Body = bytes | Callable[[], AsyncIterator[bytes]] | None
@@ -178,13 +178,18 @@ class Requests:
             raise
 
     def _unreachable(self, fault: Exception, own: bool) -> Failure:
-        """The failure that it is to have no answer."""
+        """The failure that it is to have no answer. What no parser takes may be this one answer, or bytes of one before
+        it: a ping decides what it says of the parent, as it does where the parent is silent."""
         self._answers["unreachable"].add()
         reason = f"no answer: {cause(fault)}"
-        if own and not isinstance(fault, Silent):  # of that the ping decides
+        if isinstance(fault, aiohttp.ClientResponseError):
+            if own:
+                self._parent.card.tell(reason)
+                self._parent.liveness.check()
+            return SourceErred(reason, source=self._parent.name)
+        if own and not isinstance(fault, Silent) and not is_ours(fault):
             self._parent.breaker.failed(reason, hard=not isinstance(fault, _OF_A_CONNECTION))
-        kind = SourceErred if isinstance(fault, aiohttp.ClientResponseError) else SourceUnavailable
-        return kind(reason, source=self._parent.name)
+        return SourceUnavailable(reason, source=self._parent.name)
 
     def _note(self, response: aiohttp.ClientResponse, *, well: bool, began: float) -> None:
         """Write down what an answer of the parent's own host tells of it."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import trustme
 
 from registry_mesh.listening.listener import AT_ONCE, Listener
 from tests.eventually import eventually
+from tests.simulators.descriptors import no_more_descriptors
 
 
 class Guest(asyncio.Protocol):
@@ -62,18 +61,6 @@ async def test_a_crowd_is_let_in_within_a_few_turns(door: Listener, guests: list
         each.settimeout(60)
         assert await asyncio.to_thread(each.recv, 7) == b"welcome"
         each.close()
-
-
-@contextmanager
-def no_more_descriptors() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    spare = os.dup(0)
-    os.close(spare)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def test_without_descriptors_it_waits_and_then_lets_in(

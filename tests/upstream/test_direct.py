@@ -17,6 +17,7 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.direct import LEAST
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from tests.simulators.descriptors import no_more_descriptors
 from tests.simulators.upstream import PATIENT
 from tests.suites.bytes_of import pattern
 
@@ -94,6 +95,14 @@ async def receive(app: UpstreamRegistry, span: Span | None = None, *, buffer: in
 async def test_every_byte_comes_once_and_in_order(app: UpstreamRegistry) -> None:
     assert await receive(app) == DATA
     assert await receive(app, Span(1000, len(DATA))) == DATA[1000:]
+
+
+async def test_without_a_descriptor_of_its_own_it_comes_through_the_client(app: UpstreamRegistry) -> None:
+    async with app.repository(RepositoryName("team/app")).blobs.open(DIGEST) as reading:
+        with no_more_descriptors(), reading.direct() as body:
+            assert body is None
+            got = b"".join([piece async for piece in reading.pieces()])  # type: ignore[misc]
+    assert got == DATA
 
 
 @pytest.mark.parametrize("size", [100, LEAST], ids=["small", "received by a thread"])

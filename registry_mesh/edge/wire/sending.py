@@ -5,7 +5,8 @@ sendfile(2), on asyncio and uvloop alike (neither loop's own sendfile serves bot
 before the first direct write (`high=0` below), so the order holds; asyncio and uvloop keep their interest in the
 original descriptor, we register ours on the duplicate.
 
-On TLS pieces of 256 KiB go through the transport, which says when it has had enough.
+On TLS, and where no descriptor is left for a duplicate, pieces of 256 KiB go through the transport, which says when it
+has had enough.
 """
 
 from __future__ import annotations
@@ -142,11 +143,11 @@ class Wire:
     async def send(self, data: bytes) -> None:
         """Send `data`, of any size, holding no copy of it."""
         view = memoryview(data)
-        if self._tls:
+        out = await self._direct()
+        if out is None:
             for start in range(0, len(view), cold_pages.READ):
                 await self.write(bytes(view[start : start + cold_pages.READ]))
             return
-        out = await self._direct()
         offset = 0
         while offset < len(view):
             try:
@@ -160,7 +161,8 @@ class Wire:
     async def send_file(self, part: FileSlice) -> None:
         """Send a part of a file. `StoreBroken` where the file is shorter, or its disk fails."""
         try:
-            await (self._copy_file(part) if self._tls else _Pump(self, await self._direct(), part).run())
+            out = await self._direct()
+            await (self._copy_file(part) if out is None else _Pump(self, out, part).run())
         except StoreBroken:
             if part.broken is not None:
                 part.broken()
@@ -199,20 +201,24 @@ class Wire:
         if reading.ready(left) is None:
             raise TooSlow("the store has taken away what a slow client was being sent")
 
-    async def _direct(self) -> socket.socket:
-        """The duplicate, with nothing of ours left in the transport."""
+    async def _direct(self) -> socket.socket | None:
+        """As `direct`, with nothing of ours left in the transport."""
+        if self._tls:
+            return None
         await self.drain()
-        sock = self.direct()
-        assert sock is not None, "plain TCP"
-        return sock
+        return self.direct()
 
     def direct(self) -> socket.socket | None:
-        """The duplicate; the caller has seen that the transport is empty. None on TLS and after the end."""
+        """The duplicate; the caller has seen that the transport is empty. None on TLS, after the end, and where there
+        is no descriptor for it."""
         if self._tls or self._closed:
             return None
         if self._socket is None:
-            fd = self._transport.get_extra_info("socket").fileno()
-            self._socket = socket.socket(fileno=os.dup(fd))
+            try:
+                fd = os.dup(self._transport.get_extra_info("socket").fileno())
+            except OSError:
+                return None
+            self._socket = socket.socket(fileno=fd)
             self._socket.setblocking(False)
         return self._socket
 

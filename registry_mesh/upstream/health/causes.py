@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import ssl
 from typing import Final
 
@@ -16,7 +17,12 @@ _ERRNOS: Final = {
     errno.ENETUNREACH: "cannot be reached: no route to its network",
     errno.ETIMEDOUT: "timed out",
     errno.EMFILE: "cannot be asked: this process has no file descriptors left",
+    errno.ENFILE: "cannot be asked: this machine has no file descriptors left",
+    errno.ENOBUFS: "cannot be asked: this machine has no memory left for connections",
+    errno.ENOMEM: "cannot be asked: this machine has no memory left for connections",
 }
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""What this node lacks for a connection, whoever is at its other end."""
 _CERTIFICATES: Final = {
     9: "is not valid yet",
     10: "has expired",
@@ -34,10 +40,27 @@ _LONGEST: Final = 200
 """Characters of a library's words: bytes of the server may be among them."""
 
 
+def is_ours(fault: BaseException) -> bool:
+    """Return whether nobody was asked, for this node lacks what a connection takes: that says nothing of a server."""
+    if isinstance(fault, aiohttp.ClientConnectorDNSError):  # the resolver does not say why
+        return _has_no_descriptor()
+    return isinstance(fault, OSError) and fault.errno in _OURS
+
+
+def _has_no_descriptor() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return True
+    return False
+
+
 def cause(fault: BaseException) -> str:
     """Return what is amiss, after the server's name: "refuses connections", "timed out". What is not known is given in
     the library's words, on one line."""
     if isinstance(fault, aiohttp.ClientConnectorDNSError):
+        if is_ours(fault):
+            return _ERRNOS[errno.EMFILE]
         return f"cannot be resolved by DNS: {fault.host}"
     if isinstance(fault, aiohttp.ClientConnectorCertificateError):
         return cause(fault.certificate_error)

@@ -19,7 +19,7 @@ from typing import Any, Final
 from registry_mesh.upstream.health.awake import AwakeLimit
 from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.health.breaker import Breaker
-from registry_mesh.upstream.health.causes import cause
+from registry_mesh.upstream.health.causes import cause, is_ours
 
 LONGEST_PING: Final = 10.0
 """Seconds that a parent far away, or one that was away, has to answer a ping behind everybody's back."""
@@ -149,7 +149,8 @@ class Liveness:
                 answered = await self._ask()
         except (TimeoutError, OSError) as fault:
             self._refuses = time.monotonic() - began < BACK
-            if time.monotonic() - self._card.heard_at > seconds:
+            ours = is_ours(fault.__cause__ or fault)
+            if not ours and time.monotonic() - self._card.heard_at > seconds:
                 breaker.failed(cause(fault), hard=True)
             return False
         finally:

@@ -26,6 +26,7 @@ from registry_mesh.ports.blobs import FileSlice, Piece
 from registry_mesh.tasks.threads import in_thread
 from tests.edge.conftest import Edge, Start
 from tests.eventually import eventually
+from tests.simulators.descriptors import no_more_descriptors
 
 DATA = os.urandom(1 << 20) * 24
 
@@ -377,6 +378,29 @@ async def test_a_compressed_upload_is_stored_as_it_came(edge: Edge) -> None:
     answer = await edge.ask("GET", f"/v2/team/app/blobs/sha256:{digest}", Accept_Encoding="gzip")
     assert answer.body == data
     assert "content-encoding" not in answer.headers
+
+
+@pytest.mark.parametrize("kind", ["file", "bytes"])
+async def test_without_a_descriptor_of_its_own_a_body_leaves_all_the_same(
+    edge: Edge, file: int, kind: str
+) -> None:
+    """Whose connection was let in before the last descriptor went, is given the body that its head promised."""
+
+    async def in_bytes(span: Span) -> AsyncIterator[Piece]:
+        for start in range(span.start, span.stop, 1 << 20):
+            yield DATA[start : min(start + (1 << 20), span.stop)]
+
+    blob = edge.shelf.script(DATA, slices(file, 8 << 20) if kind == "file" else in_bytes)
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.server.port)
+    writer.write(b"GET /v2/ HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+    await reader.readexactly(2)
+    with no_more_descriptors():
+        writer.write(f"GET /v2/team/app/blobs/{blob.info.digest} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert await reader.readexactly(len(DATA)) == DATA
+    writer.close()
 
 
 async def test_over_tls(start: Start, file: int) -> None:
