@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from registry_mesh.assembly.access.pull_keeping import PullKeeping, pseudonym
+from registry_mesh.assembly.access.pull_keeping import PullKeeping, day_of, pseudonym
 from registry_mesh.assembly.node.build import running
 from registry_mesh.assembly.sources.parents import Parents
 from registry_mesh.cli.main import main
@@ -30,7 +31,9 @@ from registry_mesh.pulls.ledger import Asked
 from tests.mesh.test_private_images import ALICE, CONFIG, LAYER, MANIFEST, OCI, REGISTRY, basic, users
 
 PUSHER = basic("pusher", "pusher")
-TODAY = time.strftime("%Y-%m-%d", time.gmtime())
+NOW = time.time()
+TODAY = day_of(NOW)
+"""Of records that are kept by `NOW`. Those of a node that runs have the day of then."""
 
 
 def config(folder: Path, role: str, **more: Any) -> dict[str, Any]:
@@ -88,7 +91,7 @@ async def test_the_origin_answers_for_a_site_that_is_gone(tmp_path: Path) -> Non
         "authenticated": "push",
         "users": users(tmp_path, "pusher", "alice", "site"),
     }
-    pulls = {"reporters": ["site"]}
+    pulls, today = {"reporters": ["site"]}, day_of(time.time())
     origin_config = config(tmp_path / "origin", "origin", registry=REGISTRY, access=access, pulls=pulls)
     async with running(loaded(origin_config)) as origin:
         await push(origin.url, "1")
@@ -124,26 +127,25 @@ async def test_the_origin_answers_for_a_site_that_is_gone(tmp_path: Path) -> Non
         layer = await said(
             tmp_path, origin.admin_url, str(Digest.of(LAYER)), "--format", "csv", "--who", "alice"
         )
-        (row,) = csv.DictReader(io.StringIO(layer.output))
-        assert (row["day"], row["site"], row["repository"], row["pulls"], row["bytes"]) == (
-            TODAY,
-            "site",
-            "team/app",
-            "3",
-            "30",
-        )
+        rows = list(csv.DictReader(io.StringIO(layer.output)))  # two where a day ended between the pulls
+        assert {(row["site"], row["repository"]) for row in rows} == {("site", "team/app")}
+        assert [sum(int(row[key]) for row in rows) for key in ("pulls", "bytes")] == [3, 30]
         unused = await said(tmp_path, origin.admin_url, "--unused", "7d", "--format", "json")
         assert json.loads(unused.stdout) == [], "the other tag points at the same manifest"
-        assert unused.stderr == f"note: records begin on {TODAY}: nothing is known of pulls before\n"
+        note = re.fullmatch("note: records begin on (.*): nothing is known of pulls before\n", unused.stderr)
+        assert note is not None, unused.stderr
+        began = note[1]
+        assert today <= began <= min(row["day"] for row in rows)
+        assert max(row["day"] for row in rows) <= day_of(time.time())
         later = await said(tmp_path, origin.admin_url, "team/app:1", "--since", "2999-01-01")
         assert (later.exit_code, later.output) == (1, "no pull of team/app:1 is known since 2999-01-01\n")
         never = await said(tmp_path, origin.admin_url, "team/other", "--since", "2020-01-01", "--who", "bob")
-        told = f"no pull of team/other by bob is known since 2020-01-01: records begin on {TODAY}\n"
+        told = f"no pull of team/other by bob is known since 2020-01-01: records begin on {began}\n"
         assert never.output == told
         table = await said(tmp_path, origin.admin_url, "team/app:1", "--by", "who")
         assert "alice" in table.output
 
-        report = json.dumps([[TODAY, "evil", REGISTRY, "a/b", "blob", "sha256:x", "", "eve", 1, 1]]).encode()
+        report = json.dumps([[began, "evil", REGISTRY, "a/b", "blob", "sha256:x", "", "eve", 1, 1]]).encode()
         for who, status in ((None, 401), (PUSHER, 403), (basic("site", "site"), 204)):
             assert await ask(f"{origin.url}/v2/_mesh/pulls", who, "POST", report) == status
         forged = report.replace(b"evil", b"origin")
@@ -182,7 +184,7 @@ async def test_what_a_site_tells_a_replica_the_origin_hears_as_the_site_s(tmp_pa
         )
         async with running(loaded(middle)) as replica:
             site = loaded(config(tmp_path / "site", "site", **below(replica.url, "site")))
-            keeping = PullKeeping(site.pulls)
+            keeping = PullKeeping(site.pulls, lambda: NOW)
             await keeping.flush(
                 lambda day: [Pull(day, "site", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 2, 9)]
             )
@@ -199,7 +201,7 @@ async def test_pseudonyms_tell_callers_apart_and_do_not_name_them(tmp_path: Path
     key = tmp_path / "key"
     key.write_text("0123456789abcdef0123456789abcdef\n")
     document = loaded(config(tmp_path / "site", "origin", registry=REGISTRY, pulls={"pseudonyms": str(key)}))
-    keeping = PullKeeping(document.pulls)
+    keeping = PullKeeping(document.pulls, lambda: NOW)
 
     await keeping.flush(lambda day: [Pull(day, "s", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 1, 1)])
     (found,) = await keeping.find(Asked(who="alice"))
@@ -214,7 +216,7 @@ async def test_what_nodes_below_copy_is_not_used_by_that(tmp_path: Path, pseudon
     key.write_text("0123456789abcdef0123456789abcdef\n")
     pulls = {"reporters": ["robot:site"]} | ({"pseudonyms": str(key)} if pseudonyms else {})
     document = loaded(config(tmp_path / "origin", "origin", registry=REGISTRY, pulls=pulls))
-    keeping = PullKeeping(document.pulls)
+    keeping = PullKeeping(document.pulls, lambda: NOW)
     copied = Pull(TODAY, "origin", REGISTRY, "a/b", "manifest", "sha256:x", "1", "robot:site", 1, 1)
     await keeping.flush(lambda day: [copied])
     assert await keeping.last_days() == {}
@@ -224,7 +226,7 @@ async def test_what_nodes_below_copy_is_not_used_by_that(tmp_path: Path, pseudon
 
 async def test_what_is_being_written_when_a_node_ends_is_counted_once(tmp_path: Path) -> None:
     document = loaded(config(tmp_path / "site", "origin", registry=REGISTRY))
-    keeping = PullKeeping(document.pulls)
+    keeping = PullKeeping(document.pulls, lambda: NOW)
     counted = [Pull(TODAY, "s", REGISTRY, "a/b", "blob", "sha256:x", "", "alice", 1, 1)]
     await keeping.flush(lambda day: [replace(counted[0], who="bob")])
     with closing(sqlite3.connect(document.pulls.file)) as other:

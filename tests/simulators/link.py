@@ -72,6 +72,8 @@ class Counts:
 
     connections: int = 0
     requests: int = 0
+    pings: int = 0
+    """Of those: processes of a node send them whenever they have not heard of a parent for some seconds."""
     body_bytes: int = 0
     passed: deque[Passed] = field(default_factory=lambda: deque(maxlen=20_000))
 
@@ -152,6 +154,10 @@ class _Side:
 def _field(head: bytes, name: bytes) -> str | None:
     found = re.search(rb"\r\n" + name + rb":[ \t]*([^\r\n]*)", head, re.IGNORECASE)
     return found[1].decode("latin-1").strip() if found else None
+
+
+def _is_ping(head: bytes) -> bool:
+    return head.split(b" ", 2)[1].partition(b"?")[0].rstrip(b"/") == b"/v2"
 
 
 def _without(head: bytes, name: bytes) -> bytes:
@@ -254,6 +260,7 @@ class Link:
         carried = 0  # bytes of bodies over this connection
         while request := await client.read_head():
             self.counts.requests += 1
+            self.counts.pings += _is_ping(request)
             await asyncio.sleep(self.conditions.rtt)
             if self.conditions.hang:
                 await asyncio.sleep(3600)

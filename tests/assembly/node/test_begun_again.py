@@ -114,8 +114,8 @@ class World:
 
     def kill(self) -> None:
         """All processes but the one that starts them; return when others are in their places."""
-        before = self.pids()
-        assert len(before) == 2
+        eventually_here(lambda: len(self.pids()) == 2, "both to serve")
+        before = self.children()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         eventually_here(lambda: len(self.pids() - before) == 2, "both to begin again")
