@@ -4,6 +4,7 @@ and warm, and what it costs over the link. Each test prints its figures (`pytest
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import re
 import time
@@ -17,6 +18,7 @@ import pytest
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
 from registry_mesh.oci.digest import Digest
 from tests.mesh.conftest import SiteBehindLink
+from tests.simulators.pauses import steady
 from tests.suites.bytes_of import pattern
 
 pytestmark = pytest.mark.slow
@@ -124,14 +126,24 @@ async def far(behind_link: SiteBehindLink) -> SiteBehindLink:
     return behind_link
 
 
+@pytest.fixture
+async def near(behind_link: SiteBehindLink) -> SiteBehindLink:
+    await behind_link.start()
+    return behind_link
+
+
 def content(size: int, seed: int) -> tuple[Digest, bytes]:
     whole = b"".join(pattern(min(4 * MIB, size - at), seed + at) for at in range(0, size, 4 * MIB))
     return Digest.of(whole), whole
 
 
-async def client(world: SiteBehindLink, size: int, seed: int = 0) -> Client:
+SEEDS = itertools.count(0, 1 << 30)
+"""Each blob is another one: none is held of a test before it, or of one that is done once more."""
+
+
+async def client(world: SiteBehindLink, size: int) -> Client:
     """In a thread: the parent and the link live in this loop, and are to look alive."""
-    digest, whole = await asyncio.to_thread(content, size, seed)
+    digest, whole = await asyncio.to_thread(content, size, next(SEEDS))
     world.parent.blobs[str(digest)] = whole
     return Client(world, digest, whole)
 
@@ -158,6 +170,7 @@ async def cold_then_warm(name: str, one: Client, replay: object, most: float) ->
         assert one.world.moved <= (most if temperature == "cold" else 0) + PROBES
 
 
+@steady
 async def test_stargz(far: SiteBehindLink) -> None:
     size = 24 * MIB + 12_345
     one = await client(far, size)
@@ -178,6 +191,7 @@ async def test_stargz(far: SiteBehindLink) -> None:
     await cold_then_warm("stargz", one, replay, touched(asked, size) + sum(b - a for a, b in reads) / 16)
 
 
+@steady
 async def test_soci(far: SiteBehindLink) -> None:
     """Exact spans, some in parallel; 3 s to the head."""
     size = 30 * MIB + 7
@@ -193,6 +207,7 @@ async def test_soci(far: SiteBehindLink) -> None:
     await cold_then_warm("SOCI", one, replay, touched([(0, 2), *spans], size) * 1.07)
 
 
+@steady
 async def test_soci_parallel_pull(far: SiteBehindLink) -> None:
     size = 40 * MIB + 99
     one = await client(far, size)
@@ -211,6 +226,7 @@ async def test_soci_parallel_pull(far: SiteBehindLink) -> None:
     await cold_then_warm("SOCI parallel pull", one, replay, size * 1.01)
 
 
+@steady
 async def test_nydus(far: SiteBehindLink) -> None:
     """Exact MiBs, eight at once; the whole answer within 5 s."""
     size = 24 * MIB
@@ -227,6 +243,7 @@ async def test_nydus(far: SiteBehindLink) -> None:
     await cold_then_warm("nydus", one, replay, touched(asked, size) * 1.07)
 
 
+@steady
 async def test_podman_partial_pull(far: SiteBehindLink) -> None:
     """The table by two ranges, then 1,024 scattered ones in one field, exactly so many parts in order."""
     size = 256 * MIB
@@ -250,6 +267,7 @@ async def test_podman_asks_for_too_many(far: SiteBehindLink) -> None:
         assert answer.status == 400, "podman merges its ranges and asks again"
 
 
+@steady
 async def test_containerd_parallel_layer_fetch(far: SiteBehindLink) -> None:
     """Open ranges, of which one buffer is read before the connection is dropped: never drained upstream."""
     size, buffer = 96 * MIB + 4321, 8 * MIB
@@ -268,9 +286,11 @@ async def test_containerd_parallel_layer_fetch(far: SiteBehindLink) -> None:
     await cold_then_warm("containerd parallel layer fetch", one, replay, size * 1.05)
 
 
+@steady
 async def test_a_resume_after_a_cut(far: SiteBehindLink) -> None:
     size = 24 * MIB
     one = await client(far, size)
+    far.link.reset_counts()
     await one.take(0, 5 * MIB)
     await one.take(5 * MIB + 1, size)
     assert one.world.moved <= size + 4 * MIB
@@ -280,6 +300,7 @@ async def test_a_resume_after_a_cut(far: SiteBehindLink) -> None:
     assert far.moved <= PROBES
 
 
+@steady
 async def test_plain_pull(far: SiteBehindLink) -> None:
     one = await client(far, 20 * MIB + 5)
 
@@ -291,13 +312,12 @@ async def test_plain_pull(far: SiteBehindLink) -> None:
     await cold_then_warm("containerd, docker", one, replay, len(one.whole))
 
 
-async def test_twenty_nodes_in_background_fetch(behind_link: SiteBehindLink) -> None:
+@steady
+async def test_twenty_nodes_in_background_fetch(near: SiteBehindLink) -> None:
     """Every node asks for every block of every layer, each in an order of its own, two in flight."""
-    world = behind_link
-    await world.start()
-    layers = [
-        await client(world, size, seed) for seed, size in enumerate((6_682_559, 6_294_163, 7_090_438, 890))
-    ]
+    world = near
+    layers = [await client(world, size) for size in (6_682_559, 6_294_163, 7_090_438, 890)]
+    world.link.reset_counts()
     image = sum(len(layer.whole) for layer in layers)
     blocks = [
         (layer, start, min(len(layer.whole), start + BLOCK))

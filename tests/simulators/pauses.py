@@ -7,14 +7,16 @@ asked for once more; what it refuses while the loop runs is told.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 import aiohttp
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 TICK: Final = 0.05
 LATE: Final = 0.15
@@ -24,6 +26,9 @@ AFTER: Final = 2.0
 """Seconds after which a node has forgotten it: its breaker lets the parent be asked again after one."""
 
 TRIES: Final = 9
+
+STORIES: Final = 5
+"""How often a test is done at most."""
 
 
 class Pauses:
@@ -90,3 +95,26 @@ async def patient_client() -> AsyncIterator[aiohttp.ClientSession]:
     async with watched() as pauses:
         async with aiohttp.ClientSession(connector=connector, middlewares=(pauses.ask,)) as client:
             yield client
+
+
+def steady(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, Coroutine[None, None, None]]:
+    """The test, done once more where it failed and the loop stood still meanwhile: for one that holds a node to an
+    amount, or to each body's end, while its parent stands in the loop. Its content has to be new each time."""
+
+    @functools.wraps(test)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async with watched() as pauses:
+            for _ in range(STORIES - 1):
+                began = time.monotonic()
+                try:
+                    return await test(*args, **kwargs)
+                except (AssertionError, aiohttp.ClientError, TimeoutError):
+                    await asyncio.sleep(2 * TICK)  # by then a pause is seen
+                    if not pauses.stood_since(began):
+                        raise
+                await asyncio.sleep(
+                    AFTER
+                )  # what was on its way for it has come, and the parent is asked again
+        return await test(*args, **kwargs)
+
+    return run

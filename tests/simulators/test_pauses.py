@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tests.simulators.pauses import AFTER, LATE, TICK, patient_client, watched
+from tests.simulators.pauses import AFTER, LATE, TICK, patient_client, steady, watched
 from tests.simulators.registry import simulated_registry
 
 
@@ -60,3 +60,28 @@ async def test_a_body_that_breaks_off_is_asked_for_again_after_a_pause_alone(pau
             assert asked == 1
         else:
             assert pauses.stood_since(time.monotonic() - TICK), "the machine made a pause of its own"
+
+
+@pytest.mark.parametrize("pause", [True, False])
+async def test_a_test_that_fails_is_done_again_after_a_pause_alone(pause: bool) -> None:
+    done = list[float]()
+
+    @steady
+    async def test() -> None:
+        done.append(time.monotonic())
+        if len(done) == 1:
+            await asyncio.sleep(2 * TICK)
+            if pause:
+                time.sleep(LATE + 2 * TICK)
+            raise AssertionError("the first time")
+
+    if pause:
+        await test()
+        assert len(done) == 2
+        return
+    try:
+        await test()
+    except AssertionError:
+        assert len(done) == 1
+    else:
+        assert done[1] - done[0] > AFTER, "the machine made a pause of its own"
