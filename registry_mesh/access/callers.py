@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -9,7 +10,7 @@ from registry_mesh.access.issuers import KeyUnknown, issuer_of
 from registry_mesh.access.passwords import Passwords
 from registry_mesh.access.tokens import TokenInvalid, Tokens, last_mark
 from registry_mesh.auth.basic import TOKEN_USER, Login, parse_basic, parse_bearer
-from registry_mesh.auth.book import Book
+from registry_mesh.auth.book import Book, TokenReader
 from registry_mesh.auth.certified import SUBJECT as NODE
 from registry_mesh.auth.certified import name_of
 from registry_mesh.auth.grants import Grants
@@ -67,7 +68,7 @@ class Callers:
             identity = await self._bearer(token)
         except TokenInvalid as fault:
             raise Unauthorized(str(fault)) from None
-        if ":" not in identity.subject or identity.subject.startswith(SUBJECT):
+        if self._issuer(token) is None:  # else each made of the one before it would end later
             raise Unauthorized("a token of this node is no login")
         return identity
 
@@ -85,8 +86,12 @@ class Callers:
             await self._renew(fault.issuer)
             return self._read(token)
 
+    def _issuer(self, token: str) -> TokenReader | None:
+        """The issuer that a token says it is of; None of one of ours."""
+        return self.book.issuers.get(issuer_of(token) or "") if self.book.issuers else None
+
     def _read(self, token: str) -> Identity:
-        reader = self.book.issuers.get(issuer_of(token) or "") if self.book.issuers else None
+        reader = self._issuer(token)
         return reader.verify(token, self._clock()) if reader is not None else self._holder(token)
 
     def _holder(self, token: str) -> Identity:
@@ -96,7 +101,15 @@ class Callers:
         if claims.subject != ANONYMOUS_NAME and own != self.credential(claims.subject):
             raise TokenInvalid("the token was given for a login that is no more")
         grants, credential = Grants.read(claims.access), last_mark(claims.credential)
-        return Identity(claims.subject, claims.groups, grants, claims.until, credential)
+        until = min(claims.until, self._end(claims.subject))
+        return Identity(claims.subject, claims.groups, grants, until, credential)
+
+    def _end(self, subject: str) -> float:
+        """When its login ends, and with it every token that was given for it. `TokenInvalid` where it has ended."""
+        robot = self.book.robots.get(subject.removeprefix(SUBJECT)) if subject.startswith(SUBJECT) else None
+        if robot is not None and self._clock() >= robot.until:
+            raise TokenInvalid("the token was given for a login that has ended")
+        return robot.until if robot is not None else math.inf
 
     def credential(self, subject: str) -> str | None:
         """A mark of what the subject logs in with; of nobody it is none that a token can carry."""

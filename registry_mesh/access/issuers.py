@@ -18,7 +18,7 @@ TYPES: Final = frozenset({"jwt", "at+jwt", "jose"})
 """What a token may say of its type (`typ`), where it says anything: an issuer signs other things with the same keys, as
 a notice of a logout (RFC 8725, section 3.11)."""
 GROUPS: Final = 200
-"""Groups of one token that are looked at."""
+"""Groups that one token may name: which of more a policy denies something, nobody would know."""
 TRIED: Final = 8
 """Keys that a signature is held against, where a token names no key or several have the name."""
 
@@ -126,12 +126,23 @@ class Issuer:
         return claims
 
     def _groups_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
+        """`TokenInvalid` where it names more than can be looked at, or says that they stand elsewhere (OpenID Connect
+        Core, section 5.6.2): a denial for one of them would not be met."""
+        elsewhere = claims.get("_claim_names")
+        if isinstance(elsewhere, Mapping) and not elsewhere.keys().isdisjoint(self._groups):
+            raise TokenInvalid(
+                f"the token of {self._name} does not have its groups in it: have it name fewer"
+            )
         found = list[str]()
         for claim in self._groups:
             value = claims.get(claim)
             values = value if isinstance(value, list) else [value]
             found += [f"{self._name}:{claim}:{each}" for each in values if isinstance(each, str)]
-        return frozenset(found[:GROUPS])
+        if len(groups := frozenset(found)) > GROUPS:
+            raise TokenInvalid(
+                f"the token of {self._name} names more than {GROUPS} groups: have it name fewer"
+            )
+        return groups
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -242,6 +242,29 @@ async def test_a_token_that_narrows_rights_is_not_widened_by_a_login(authorizer:
     assert await verdict(authorizer, ours, PUSH) is Verdict.AUTHENTICATE
 
 
+@pytest.mark.parametrize(
+    "more", [{"groups": [f"g{n}" for n in range(200)]}, {"_claim_names": {"groups": "src1"}}]
+)
+async def test_no_group_to_which_something_is_denied_hides_behind_others(
+    authorizer: Authorizer, more: dict[str, object]
+) -> None:
+    assert await verdict(authorizer, f"Bearer {token(**more)}", PULL) is Verdict.AUTHENTICATE
+    with pytest.raises(Unauthorized, match="have it name fewer"):
+        await authorizer.issue(Login("token", token(**more)), [])
+    many = token(groups=[f"g{n}" for n in range(199)] * 2, _claim_names={"address": "src1"})
+    assert await verdict(authorizer, f"Bearer {many}", PULL) is Verdict.ALLOW
+
+
+async def test_a_token_made_of_one_of_theirs_makes_no_other(authorizer: Authorizer) -> None:
+    """Each would end half a minute after the one that it was made of: the last of many never."""
+    issued = await authorizer.issue(Login("token", token(exp=NOW + 5)), [])
+    assert issued.seconds <= 5 + LEEWAY
+    with pytest.raises(Unauthorized, match="no login"):
+        await authorizer.issue(Login("token", issued.token), [])
+    basic = "Basic " + base64.b64encode(f"token:{issued.token}".encode()).decode()
+    assert await verdict(authorizer, basic, PULL) is Verdict.AUTHENTICATE
+
+
 async def test_the_origin_s_own_tokens_are_those_of_an_issuer_to_a_site(authorizer: Authorizer) -> None:
     origin = Tokens(new_key(), "origin", "registry.example", 300)
     known = Issuer("origin", "origin", "registry.example", origin.keys())

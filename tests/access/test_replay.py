@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -14,7 +14,7 @@ from registry_mesh.auth.book import Book
 from registry_mesh.auth.grants import Scope
 from registry_mesh.auth.policies import Policies, levels
 from registry_mesh.oci.refusals import Unauthorized
-from tests.access.test_authorizer import ALICE, KEY, LOGIN, Clock, bearer, verdict
+from tests.access.test_authorizer import ALICE, KEY, LOGIN, PULL, ROBOT, Clock, bearer, verdict, with_robot
 
 HERE, THERE = "registry.example", "docker.io"
 
@@ -90,3 +90,17 @@ async def test_a_token_ends_and_makes_no_other() -> None:
             await here.issue(Login(user, bare), [Scope.parse("repository:team/app:pull,push")])
     clock.now += 3600
     assert await verdict(here, token, Asked(Action.PULL, HERE, "team/app")) is Verdict.AUTHENTICATE
+
+
+@pytest.mark.parametrize("left", [100, 1000])
+async def test_no_token_of_a_robot_outlives_it(left: int) -> None:
+    """To the second, and also where its end was brought forward after the token was given."""
+    clock = Clock()
+    here = node(Made(), clock)
+    here.replace(with_robot(replace(ROBOT, until=clock.now + left)))
+    token = await bearer(here, "repository:team/app:pull", login=Login("robot$ci", "rmr_secret"))
+    here.replace(with_robot(replace(ROBOT, until=clock.now + 100)))
+    clock.now += 99
+    assert await verdict(here, token, PULL) is Verdict.ALLOW
+    clock.now += 1
+    assert await verdict(here, token, PULL) is Verdict.AUTHENTICATE
