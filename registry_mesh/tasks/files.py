@@ -11,6 +11,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 
+def trace(path: str | Path) -> tuple[int, ...]:
+    """Is another once the file may say something else. OSError. What unpacks and copies files gives them the time of
+    their change that it likes, and a new file may have the number of the one it replaces: the kernel's own time of the
+    change (ctime) is nobody's to set."""
+    found = Path(path).stat()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino, found.st_dev
+
+
 class Files(Protocol):
     """By the paths that the operator names. OSError for what is not there."""
 

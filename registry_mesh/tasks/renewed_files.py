@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from registry_mesh.tasks.files import Files
+from registry_mesh.tasks.files import Files, trace
 from registry_mesh.tasks.last_files import LastFiles
 
 T = TypeVar("T")
@@ -14,8 +13,8 @@ T = TypeVar("T")
 LOOK: Final = 1.0
 """Seconds between two looks at the files."""
 
-_Seen = tuple[tuple[int, int, int], ...]
-"""Modification time, size and inode of each file."""
+_Seen = tuple[tuple[int, ...], ...]
+"""The trace of each file."""
 
 
 class RenewedFiles(Generic[T]):
@@ -65,5 +64,4 @@ class RenewedFiles(Generic[T]):
             return ()
 
     def _look(self) -> _Seen:
-        found = (Path(path).stat() for path in self.files)
-        return tuple((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)
+        return tuple(map(trace, self.files))

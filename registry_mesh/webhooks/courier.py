@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import ssl
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import aiohttp
 
 from registry_mesh import __version__
 from registry_mesh.ports.failures import Failure
+from registry_mesh.tasks.files import trace
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
 from registry_mesh.webhooks.event import CONTENT_TYPE
@@ -93,7 +93,7 @@ class Courier:
         self._queue = queue
         self._session = session
         self._clock = clock
-        self._trusted: tuple[int, ssl.SSLContext] | None = None
+        self._trusted: tuple[tuple[int, ...], ssl.SSLContext] | None = None
         self._tried = (0, 0)
         """The event that was tried last, and how often."""
 
@@ -161,9 +161,9 @@ class Courier:
         """What the receiver's certificate is held against; True: the system's authorities. OSError."""
         if self.receiver.ca is None:
             return True
-        changed = await offload(os.stat, self.receiver.ca)
-        if self._trusted is None or self._trusted[0] != changed.st_mtime_ns:
-            self._trusted = changed.st_mtime_ns, await offload(_believing, self.receiver.ca)
+        found = await offload(trace, self.receiver.ca)
+        if self._trusted is None or self._trusted[0] != found:
+            self._trusted = found, await offload(_believing, self.receiver.ca)
         return self._trusted[1]
 
     async def _give_up(self, waiting: Waiting, why: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from registry_mesh.tasks.files import Files
 from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.renewed_files import RenewedFiles
+from tests.simulators.alike import write_alike
 
 
 @dataclass
@@ -149,6 +150,14 @@ def test_a_renewed_value_is_the_one_that_the_next_process_goes_by(world: World) 
     second.renew()
     assert second.value == ["whole"]
     assert world.told[3:] == [""]
+
+
+def test_a_file_that_is_unpacked_with_the_time_of_the_one_before_is_another(world: World) -> None:
+    one = world.file("one", "1")
+    files = RenewedFiles([one], values(one), world.told.append)
+    write_alike(Path(one), "2")
+    files.renew()
+    assert files.value == ["2"]
 
 
 def test_a_folder_is_kept_with_what_was_read_of_it(world: World) -> None:

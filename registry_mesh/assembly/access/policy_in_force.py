@@ -33,6 +33,7 @@ from registry_mesh.config.values import is_address
 from registry_mesh.oci.refusals import Unsupported
 from registry_mesh.ports.access import Issued
 from registry_mesh.ports.records import KeyedRecords
+from registry_mesh.tasks.files import trace
 from registry_mesh.tasks.last_files import LastFiles
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry import audit
@@ -253,8 +254,8 @@ def _registries(config: Config) -> list[str]:
     return [*config.registries, *([config.registry] if config.registry else [])]
 
 
-Signature = tuple[tuple[str, int, int, int], ...]
-"""Of each file: path, time of its last change, size and inode."""
+Signature = tuple[tuple[str, tuple[int, ...]], ...]
+"""Of each file: path and trace."""
 
 
 def _signature(access: Access) -> Signature:
@@ -268,9 +269,8 @@ def _signature(access: Access) -> Signature:
     return tuple(map(_look, paths))
 
 
-def _look(path: Path) -> tuple[str, int, int, int]:
+def _look(path: Path) -> tuple[str, tuple[int, ...]]:
     try:
-        found = path.stat()
+        return str(path), trace(path)
     except OSError:
-        return str(path), 0, 0, 0
-    return str(path), found.st_mtime_ns, found.st_size, found.st_ino
+        return str(path), ()

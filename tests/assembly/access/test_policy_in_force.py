@@ -24,6 +24,7 @@ from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.config.load import parse
 from registry_mesh.config.schema import Config
 from tests.eventually import eventually
+from tests.simulators.alike import write_alike
 from tests.simulators.parent import plain_parent
 
 HASH = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
@@ -102,6 +103,18 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
     ]
     assert told.count(says) == 3
     assert any(event == "access-invalid" and "b.yaml" in str(why) for event, why in told)
+
+
+async def test_an_old_password_is_refused_though_its_file_looks_as_before(tmp_path: Path) -> None:
+    """Hashes are of one length, and what unpacks a file gives it the time that it likes."""
+    users = tmp_path / "users"
+    users.write_text(f"alice:{HASH}\n")
+    async with running(config(tmp_path, registry="r.example", access={"users": str(users)})) as node:
+        assert await status(f"{node.url}/v2/", ALICE) == 200
+        write_alike(users, f"alice:{bcrypt.hashpw(b'another', bcrypt.gensalt(4)).decode()}\n")
+        await eventually(
+            lambda: status(f"{node.url}/v2/", ALICE), "401", pause=0.05, until=lambda answer: answer == 401
+        )
 
 
 async def test_a_change_that_could_not_be_taken_over_is_taken_over_later(tmp_path: Path) -> None:
