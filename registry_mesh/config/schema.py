@@ -63,7 +63,8 @@ class Pushes(Section):
     """`pushes:`: what an origin takes."""
 
     read_only: bool = False
-    """For maintenance: pushes and deletes are refused (405), nothing is collected, pulls go on."""
+    """For maintenance: pushes and deletes are refused (405), the node runs no rules and collects nothing, pulls go
+    on."""
     immutable: TagGlobs = ()
     """Tags that never move once they are set: globs of TAG or REPOSITORY:TAG."""
     history: int = Field(default=20, ge=2, le=10_000)

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from registry_mesh.assembly.labels import board, layout
 from registry_mesh.assembly.node.build import running
+from registry_mesh.assembly.runs.node_runs import NodeRuns
 from registry_mesh.assembly.runs.replicator import open_replicator
 from registry_mesh.assembly.runs.retention import retain
+from registry_mesh.assembly.sources.parents import Seen
 from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.cli.main import main
 from registry_mesh.config.finding import ConfigInvalid
@@ -26,6 +29,7 @@ from registry_mesh.oci.manifest import Manifest
 from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from registry_mesh.oci.reference import Tag
 from registry_mesh.tasks.threads import in_thread
+from registry_mesh.telemetry.instruments import Table
 from tests.content.snapshot.finding.test_verify import TEAM
 from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
@@ -214,3 +218,16 @@ async def test_a_configuration_that_cannot_fill_is_refused(more: dict[str, objec
     } | more
     with pytest.raises(ConfigInvalid, match=told):
         parse(json.dumps({k: v for k, v in document.items() if v is not None}), "own.yaml")
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+async def test_while_it_is_read_only_no_rules_run_by_themselves(filled: Filled, read_only: bool) -> None:
+    """A command does what it says all the same."""
+    config = filled.config("repos: [team/app], tags: ['*'], delete: 0s", pushes={"read_only": read_only})
+    storage, instruments = await open_storage(config), Table(layout(config), 1).row(0)
+    try:
+        async with NodeRuns(config, storage, instruments, Seen(board(config), 0)) as runs:
+            assert runs.replicator is not None
+            assert (runs.replicator.repeat in runs.repeated()) is not read_only
+    finally:
+        await storage.close()

@@ -25,10 +25,13 @@ _LOOK: Final = 60.0
 
 
 def collects(config: Config) -> bool:
-    """Whether the node removes what nothing refers to. A replica that fetches for clients, too, keeps in the same store
-    what no document of its own speaks of: that is not told from garbage."""
-    if config.pushes.read_only:
-        return False
+    """Whether the node removes by itself what nothing refers to."""
+    return may_collect(config) and not config.pushes.read_only
+
+
+def may_collect(config: Config) -> bool:
+    """Whether that can be removed. A replica that fetches for clients, too, keeps in the same store what no document of
+    its own speaks of: that is not told from garbage."""
     return config.role == "origin" or (
         config.role == "replica" and config.replication.fallthrough == "refuse"
     )

@@ -56,7 +56,9 @@ class NodeRuns:
 
     def repeated(self) -> list[Run]:
         """Each never ends."""
-        runs = (self.replicator, self.preloader, self.retention, *self.scrubbers)
+        is_kept = self._config.role == "origin" and self._config.pushes.read_only
+        filling = None if is_kept else self.replicator
+        runs = (filling, self.preloader, self.retention, *self.scrubbers)
         found: list[Run] = [each.repeat for each in runs if each is not None]
         if collects(self._config):
             found.append(self._collect)

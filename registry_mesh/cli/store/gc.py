@@ -33,10 +33,10 @@ def command(config: Path, dry_run: bool, quiet: bool) -> None:
     """
 
     async def work(loaded: Config) -> int:
-        from registry_mesh.assembly.runs.collection import collects, new_collection
+        from registry_mesh.assembly.runs.collection import may_collect, new_collection
         from registry_mesh.assembly.sources.storage import open_storage
 
-        if not collects(loaded):
+        if not may_collect(loaded):
             click.echo("error: with replication.fallthrough what clients fetched is kept, too", err=True)
             return store_command.EXIT_FAILED
         async with AsyncExitStack() as stack:

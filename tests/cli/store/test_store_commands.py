@@ -73,8 +73,12 @@ def test_a_tag_s_history_and_the_way_back(config: Path) -> None:
     assert full.output.startswith(shown.output)
 
 
-def test_gc_says_what_waits_for_its_grace(config: Path) -> None:
+@pytest.mark.parametrize("read_only", [False, True])
+def test_gc_says_what_waits_for_its_grace(config: Path, read_only: bool) -> None:
+    """Also in a time of maintenance, which is when people collect."""
     with_origin(config, loose_beside_an_image)
+    if read_only:
+        config.write_text(config.read_text().replace("pushes: {", "pushes: {read_only: true, "))
     first = run("gc", config)
     assert first.exit_code == 0, first.output
     assert "removed 0 (0 B)" in first.output and "in their grace: 1 (5 B)" in first.output
