@@ -14,7 +14,8 @@ from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.policies import Policies
 from registry_mesh.auth.subjects import is_group, is_member
 from registry_mesh.auth.trials import Trial, failing
-from registry_mesh.cli.access_view import decided, every, tested
+from registry_mesh.cli.access_ref import named
+from registry_mesh.cli.access_view import CHANGES, decided, every, not_here, tested
 from registry_mesh.cli.node.marks import say
 from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
@@ -24,8 +25,7 @@ from registry_mesh.config.document import read_document
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
-from registry_mesh.oci.reference import full_name, parse_name, parse_registry
-from registry_mesh.oci.refusals import Refusal
+from registry_mesh.config.schema import Config
 
 EXIT_DENIED: Final = 1
 EXIT_INVALID: Final = 2
@@ -49,7 +49,7 @@ def lint(paths: tuple[Path, ...]) -> None:
     Example:
       registry-mesh access lint config/access
     """
-    policies = _load(paths)
+    policies = _load(paths, _node(paths))
     count = len(policies.entries)
     for entry in policies.entries:
         for group in policies.without_members(entry):
@@ -93,7 +93,8 @@ def explain_(
     subject: str, action: str, ref: str, paths: tuple[Path, ...], groups: tuple[str, ...], all_: bool
 ) -> None:
     """Say whether SUBJECT may do ACTION in REF (REGISTRY/REPOSITORY), and by which line, or which lines come near.
-    PATH: policy files, a directory of them, or the configuration of a node.
+    PATH: policy files, a directory of them, or the configuration of a node; with that the registry may be left out
+    where it is the node's own or its default.
 
     \b
     Example:
@@ -104,18 +105,31 @@ def explain_(
     for group in groups:
         if not is_group(group):
             raise click.BadParameter(f"{group} can be no group's name; leave @ out", param_hint="--group")
-    policies, asked = _load(paths), _asked(Action(action), ref)
+    node = _node(paths)
+    policies = _load(paths, node)
+    asked = Asked(Action(action), *named(ref, node, policies))
     identity = Identity(subject, frozenset(groups))
+    if node is not None and node.role != "origin" and asked.action in CHANGES:
+        for line in not_here(node.role):
+            say(line)
+        sys.exit(EXIT_DENIED)
     for line in (*decided(policies, identity, asked), *(every(policies, identity, asked) if all_ else ())):
         say(line)
     sys.exit(0 if policies.judge(identity, asked).allowed else EXIT_DENIED)
 
 
-def _load(paths: tuple[Path, ...]) -> Policies:
+def _node(paths: tuple[Path, ...]) -> Config | None:
+    """The node whose configuration `paths` is; None where they are policy files."""
     try:
-        if len(paths) == 1 and _is_configuration(paths[0]):
-            return load_book(load(paths[0]).config).policies
-        return load_policies(_files(paths))
+        return load(paths[0]).config if len(paths) == 1 and _is_configuration(paths[0]) else None
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+
+
+def _load(paths: tuple[Path, ...], node: Config | None) -> Policies:
+    try:
+        return load_book(node).policies if node is not None else load_policies(_files(paths))
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         sys.exit(EXIT_INVALID)
@@ -142,12 +156,3 @@ def _is_configuration(path: Path) -> bool:
         return not path.is_dir() and bool(read_document(path.read_bytes(), str(path)).find("role"))
     except (OSError, ConfigInvalid):
         return False
-
-
-def _asked(action: Action, ref: str) -> Asked:
-    registry, _, rest = ref.partition("/")
-    try:
-        known = parse_registry(registry)
-        return Asked(action, known, full_name(known, parse_name(rest.partition(":")[0].partition("@")[0])))
-    except Refusal as refusal:
-        raise click.BadParameter(f"{ref}: {refusal.reason}; write REGISTRY/REPOSITORY") from None

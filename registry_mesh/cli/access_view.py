@@ -8,13 +8,16 @@ from typing import Final
 from registry_mesh.auth.access import Action, Asked
 from registry_mesh.auth.explain import explain
 from registry_mesh.auth.identity import Identity
-from registry_mesh.auth.policies import ALLOWS, Entry, Policies
+from registry_mesh.auth.policies import ALLOWS, EVERYBODY, Entry, Policies
 from registry_mesh.auth.trials import Failed, Trial
 from registry_mesh.cli.node.marks import marks
 from registry_mesh.cli.node.screens import table
 
 _MOST: Final = 3
 """Lines that are shown of those that are near."""
+
+CHANGES: Final = frozenset({Action.PUSH, Action.CREATE, Action.TAG_UPDATE, Action.DELETE})
+"""What only an origin does, whatever the policies of another node say."""
 
 
 def decided(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]:
@@ -25,6 +28,8 @@ def decided(policies: Policies, identity: Identity, asked: Asked) -> Iterator[st
         does = "allow" if judged.allowed else "deny"
         subjects = ", ".join(sorted(judged.by.subjects))
         yield f"{marks()[mark]} {verdict}{_where(judged.by)} {_does(judged.by, does, asked.action)} to {subjects}."
+        if judged.allowed and asked.action is Action.PUSH:
+            yield from _but(policies, identity, asked)
         return
     near = _nearest(policies, identity, asked)
     yield f"{marks()['broken']} No. No line allows it{'; the nearest:' if near else '.'}"
@@ -33,7 +38,28 @@ def decided(policies: Policies, identity: Identity, asked: Asked) -> Iterator[st
         for each in near
     ]
     yield from (f"  {row}" for row in (table(rows) if rows else ()))
-    yield f"  Next: a policy with subjects: {identity.subject}, repos: {asked.repository}, allow: {_word(asked.action)}"
+    named = f"registries: {asked.registry}, " if asked.registry in policies.private else ""
+    subject = (
+        EVERYBODY if identity.is_anonymous else identity.subject
+    )  # no policy is about those without a login alone
+    told = f"subjects: {subject}, {named}repos: {asked.repository}, allow: {_word(asked.action)}"
+    yield f"  Next: a policy with {told}"
+
+
+def not_here(role: str) -> Iterator[str]:
+    """Of an action that nodes of this role never do."""
+    yield f"{marks()['broken']} No. A {role} takes no pushes and no deletes, whatever its policies say."
+    yield "  Next: ask with the configuration of the origin"
+
+
+def _but(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]:
+    """What of a push is denied though its bytes are taken: to set a new tag, or to move one."""
+    for action, does in ((Action.CREATE, "set a new tag"), (Action.TAG_UPDATE, "move a tag")):
+        judged = policies.judge(identity, Asked(action, asked.registry, asked.repository))
+        if not judged.allowed:
+            by = judged.by
+            why = f"{_where(by)} {_does(by, 'deny', action)}" if by else "no line allows it"
+            yield f"{marks()['warn']} But not to {does} ({action.value}): {why}."
 
 
 def every(policies: Policies, identity: Identity, asked: Asked) -> Iterator[str]:

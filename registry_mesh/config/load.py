@@ -47,19 +47,29 @@ class Loaded:
 
 def load(path: str | Path) -> Loaded:
     """The configuration in the file at `path`. `ConfigInvalid` lists every fault."""
+    return parse(_content(path), str(path))
+
+
+def load_to_ask(path: str | Path) -> tuple[Config, tuple[Finding, ...]]:
+    """The configuration by which a running node is found, and its faults. A node runs on where files that its
+    configuration names became wrong (policies, keys, certificates): then, above all, it has to be asked.
+    `ConfigInvalid` where the configuration itself says nothing that can be used."""
+    config, document = _read(_content(path), str(path))
+    faults = tuple(finding for finding in document.findings if finding.severity is Severity.ERROR)
+    if config is None:
+        raise ConfigInvalid(document.findings)
+    return config, faults
+
+
+def _content(path: str | Path) -> bytes:
     if str(path) == "-":
         raise ConfigInvalid([Finding("-", None, (), "standard input is not read", "name a file")])
-    return parse(content_of(path), str(path))
+    return content_of(path)
 
 
 def parse(text: str | bytes, file: str) -> Loaded:
     """The configuration that `text` spells; `file` is what findings call it."""
-    document = read_document(text, file)
-    config = _validate(document)
-    if isinstance(document.value, dict):
-        check_offered(document)
-        document.value = put_aside(document.value, document.wrong)
-        check_document(document)
+    config, document = _read(text, file)
     warnings, lacks, faults = (
         tuple(finding for finding in document.findings if finding.severity is severity)
         for severity in (Severity.WARNING, Severity.LACK, Severity.ERROR)
@@ -67,6 +77,17 @@ def parse(text: str | bytes, file: str) -> Loaded:
     if config is None or faults:
         raise ConfigInvalid(document.findings)
     return Loaded(config, warnings, lacks, document)
+
+
+def _read(text: str | bytes, file: str) -> tuple[Config | None, Document]:
+    """What the text spells, None where it spells nothing that can be used, with all that was found."""
+    document = read_document(text, file)
+    config = _validate(document)
+    if isinstance(document.value, dict):
+        check_offered(document)
+        document.value = put_aside(document.value, document.wrong)
+        check_document(document)
+    return config, document
 
 
 def _validate(document: Document) -> Config | None:

@@ -193,6 +193,88 @@ def test_explain_what_a_node_s_configuration_says(tmp_path: Path) -> None:
     assert said("explain", "anonymous", "pull", "docker.io/alpine", node)[0] == 0
 
 
+def test_a_denial_of_a_private_registry_says_to_name_it_and_of_nobody_to_say_everybody(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "login").write_text("user:password")
+    (tmp_path / "login").chmod(0o600)
+    hub = {"parents": [["https://hub.example"]], "credentials": f"file:{tmp_path / 'login'}"}
+    config = {"role": "site", "store": {"disk": {"path": "/x"}}, "registries": {"docker.io": hub}}
+    node = tmp_path / "site.yaml"
+    node.write_text(yaml.safe_dump(config))
+    code, text = said("explain", "anonymous", "pull", "docker.io/alpine", node)
+    told = "a policy with subjects: everybody, registries: docker.io, repos: library/alpine, allow: pull"
+    assert (code, text.splitlines()[-1]) == (1, f"  Next: {told}")
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    said_so = "{name: a, subjects: everybody, registries: docker.io, repos: library/alpine, allow: pull}"
+    (policies / "p.yaml").write_text(f"schema: registry-mesh/access/1\npolicies: [{said_so}]\n")
+    node.write_text(yaml.safe_dump({**config, "access": {"policies": str(policies)}}))
+    assert said("explain", "anonymous", "pull", "docker.io/alpine", node)[0] == 0, "what it said helps"
+
+
+PRIVATE = """schema: registry-mesh/access/1
+policies:
+  - {name: public, repos: ["**", "!private/**"], subjects: everybody, allow: pull}
+  - {name: atlas, repos: "atlas/**", subjects: [alice, "robot:ci"], allow: push}
+  - {name: releases, repos: "atlas/releases/**", subjects: everybody, deny: tag-update}
+"""
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> Path:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "p.yaml").write_text(PRIVATE)
+    node = tmp_path / "origin.yaml"
+    access = {"policies": str(tmp_path / "policies")}
+    whole = {"role": "origin", "store": {"disk": {"path": "/x"}}, "registry": "r.example", "access": access}
+    node.write_text(yaml.safe_dump(whole))
+    return node
+
+
+def test_a_repository_without_its_registry_is_one_of_the_nodes_own(origin: Path) -> None:
+    for ref in ("private/app", "r.example/private/app", "private/app:1"):
+        code, text = said("explain", "anonymous", "pull", ref, origin)
+        assert (code, text.startswith("■ No. No line allows it")) == (1, True), ref
+    assert said("explain", "alice", "push", "atlas/app", origin)[0] == 0
+
+
+def test_a_registry_is_never_guessed(origin: Path) -> None:
+    code, text = said("explain", "anonymous", "pull", "private/app", origin.parent / "policies")
+    assert (code, "private is no registry's name; write REGISTRY/private/app" in text) == (2, True)
+    code, text = said("explain", "anonymous", "pull", "docker.io/library/alpine", origin)
+    assert (code, "docker.io is no registry of this node, which serves r.example" in text) == (2, True)
+
+
+def test_explain_at_a_site_means_its_default_and_its_aliases(tmp_path: Path) -> None:
+    node = tmp_path / "site.yaml"
+    parents = [["https://r.example"]]
+    registries = {"r.example": {"parents": parents, "aliases": ["old.example"], "default": True}}
+    config = {"role": "site", "store": {"disk": {"path": "/x"}}, "registries": registries}
+    node.write_text(yaml.safe_dump(config))
+    for ref in ("x/y", "old.example/x/y", "R.example:443/x/y"):
+        assert said("explain", "anonymous", "pull", ref, node)[0] == 0, ref
+    code, text = said("explain", "alice", "push", "x/y", node)
+    assert (code, text.splitlines()[0]) == (
+        1,
+        "■ No. A site takes no pushes and no deletes, whatever its policies say.",
+    )
+    registries["r.example"].pop("default")
+    node.write_text(yaml.safe_dump(config))
+    code, text = said("explain", "anonymous", "pull", "x/y", node)
+    assert (code, "write REGISTRY/x/y" in text) == (2, True), "nothing is meant without a name"
+
+
+def test_a_push_that_may_not_move_tags_says_so(origin: Path) -> None:
+    where = origin.parent / "policies" / "p.yaml"
+    code, text = said("explain", "alice", "push", "atlas/releases/app", origin)
+    assert code == 0
+    assert text.splitlines()[1:] == [
+        f"▲ But not to move a tag (tag-update): {where}:5 deny tag-update atlas/releases/**."
+    ]
+    assert len(said("explain", "alice", "push", "atlas/app", origin)[1].splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

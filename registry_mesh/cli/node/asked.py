@@ -16,7 +16,7 @@ import click
 
 from registry_mesh.cli.node.way import given, way_to
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load
+from registry_mesh.config.load import load, load_to_ask
 from registry_mesh.config.schema import Config
 
 EXIT_FAILED: Final = 1
@@ -52,11 +52,25 @@ class NodeAddress:
 
 
 def node_at(path: Path) -> Config | NodeAddress:
-    """The node that a command asks: of a configuration, or at an address. A wrong file ends the command."""
+    """The node that a command asks: of a configuration, or at an address. A wrong configuration ends the command;
+    what is wrong in files that it names is told, and the node is asked."""
     scheme, _, rest = str(path).partition(":/")
     if scheme in ("http", "https"):  # of a path each double slash is one
         return NodeAddress(f"{scheme}://{rest.lstrip('/').rstrip('/')}")
-    return loaded(path)
+    try:
+        return to_ask(path)
+    except ConfigInvalid as invalid:
+        click.echo(str(invalid), err=True)
+        sys.exit(EXIT_INVALID)
+
+
+def to_ask(path: Path, *, tell: bool = True) -> Config:
+    """The configuration of the node that is asked. Its faults are told: a node that runs goes by what it read before.
+    `ConfigInvalid`."""
+    config, faults = load_to_ask(path)
+    for fault in faults if tell else ():
+        click.echo(str(fault), err=True)
+    return config
 
 
 class NodeRefuses(Exception):

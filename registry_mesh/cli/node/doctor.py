@@ -26,12 +26,12 @@ from registry_mesh.cli.node.asked import (
     ask,
     exit_for,
     node_at,
+    to_ask,
 )
 from registry_mesh.cli.node.marks import Marks, marks, say, worst
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.screens import next_step
 from registry_mesh.config.finding import ConfigInvalid
-from registry_mesh.config.load import load
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.finding import NAMES
 
@@ -67,7 +67,7 @@ def command(config: Path, check: bool, everything: bool, network: bool, reports:
     if reports:
         _report(config, network)
     try:
-        told = _asked(config)
+        told = _asked(config, tell=not check)
     except (ConfigInvalid, NodeSilent, NodeRefuses) as fault:
         click.echo(unknown(str(fault)) if check else str(fault), err=not check)
         code = EXIT_INVALID if isinstance(fault, ConfigInvalid) else exit_for(fault)
@@ -89,7 +89,7 @@ def _report(path: Path, network: bool) -> NoReturn:
     from registry_mesh.cli.node import report
 
     try:
-        where = _address(path) or load(path).config
+        where = _address(path) or to_ask(path)
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         where = None
@@ -115,12 +115,12 @@ def _network(path: Path) -> int:
     return probe(where)
 
 
-def _asked(path: Path) -> Told:
+def _asked(path: Path, *, tell: bool) -> Told:
     """What the node says; of one that does not run, also what keeps it from its store. `ConfigInvalid`, `NodeSilent`,
     `NodeRefuses`."""
     if isinstance(where := _address(path), NodeAddress):
         return ask(where, "/api/1/findings")
-    config = load(path).config
+    config = to_ask(path, tell=tell)
     try:
         return ask(config, "/api/1/findings")
     except NodeSilent as silent:

@@ -173,6 +173,37 @@ def test_a_node_that_does_not_answer(tmp_path: Path) -> None:
     assert "is it running" in outcome.stderr
 
 
+@pytest.mark.parametrize("command", ["status", "doctor", "parents", "ls"])
+def test_files_that_became_wrong_do_not_keep_a_node_from_being_asked(command: str, tmp_path: Path) -> None:
+    """Then, above all, somebody has to ask it. That no node answers here is how far the command came."""
+    policies = tmp_path / "policies"
+    policies.mkdir()
+    (policies / "p.yaml").write_text("schema: registry-mesh/access/1\npolices: []\n")
+    config = tmp_path / "site.yaml"
+    config.write_text(
+        "role: site\nadmin: {port: 9}\nstore: {disk: {path: /tmp/x}}\n"
+        f'registries: {{r.example: {{parents: [["http://p:1"]]}}}}\naccess: {{policies: {policies}}}\n'
+    )
+    outcome = CliRunner().invoke(main, [command, str(config)])
+    assert outcome.exit_code == 3
+    assert f"{policies}/p.yaml:2:1: polices: unknown key; did you mean policies?" in outcome.stderr
+    assert "No node answers at 127.0.0.1:9" in outcome.stderr
+    config.write_text("role: site\nnmae: x\n" + config.read_text().partition("\n")[2])
+    assert CliRunner().invoke(main, [command, str(config)]).exit_code == 2, "it says nothing that can be used"
+
+
+def test_a_plugin_of_nagios_says_one_line(tmp_path: Path) -> None:
+    config = tmp_path / "site.yaml"
+    (tmp_path / "users").write_text("bob:nothing\n")
+    config.write_text(
+        "role: site\nadmin: {port: 9}\nstore: {disk: {path: /tmp/x}}\n"
+        f'registries: {{r.example: {{parents: [["http://p:1"]]}}}}\naccess: {{users: {tmp_path / "users"}}}\n'
+    )
+    outcome = CliRunner().invoke(main, ["doctor", "--check", str(config)])
+    assert (outcome.exit_code, outcome.stderr) == (3, "")
+    assert outcome.stdout.startswith("UNKNOWN: No node answers at 127.0.0.1:9")
+
+
 IMAGE: dict[str, Any] = {
     "image": "r/a:1",
     "to": "",
