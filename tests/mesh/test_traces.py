@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -124,13 +125,14 @@ def test_one_pull_is_one_trace_over_three_tiers(tiers: Tiers) -> None:
 
 
 def test_a_run_of_a_replica_is_one_trace_with_its_parents(tiers: Tiers) -> None:
-    def run() -> list[Span]:
-        return [span for span in tiers.collector.spans if span.name == "replicate" and span.node == "replica"]
+    """Each node sends its spans in its own time."""
 
-    eventually_here(run, "the run's span")
-    spans = tiers.collector.of(run()[0].trace)
-    of_origin = [chain(spans, span) for span in spans if span.node == "origin"]
-    assert ["origin: GET blob", "replica: ask for blobs", "replica: replicate"] in of_origin
+    def of_origin() -> list[list[str]]:
+        spans = list(tiers.collector.spans)
+        return [chain(spans, span) for span in spans if span.node == "origin"]
+
+    one = ["origin: GET blob", "replica: ask for blobs", "replica: replicate"]
+    eventually_here(lambda: one in of_origin(), of_origin)
 
 
 def test_a_pull_without_a_trace_begins_one_if_it_is_a_miss(tiers: Tiers) -> None:
@@ -146,8 +148,10 @@ def test_a_pull_without_a_trace_begins_one_if_it_is_a_miss(tiers: Tiers) -> None
     (own,) = [span for span in begun() if span.name == "GET blob"]
     assert own.parent == ""
     assert {span.trace for span in begun()} == {own.trace}
+    began = time.monotonic()
     for _ in range(200):
         get(tiers.site, f"blobs/{digest}")
+    seconds = time.monotonic() - began
     push(tiers.origin, "3", b"last")
     get(tiers.site, "manifests/3")  # a miss that is sent after all of these
 
@@ -155,7 +159,8 @@ def test_a_pull_without_a_trace_begins_one_if_it_is_a_miss(tiers: Tiers) -> None
         return any(s.attributes.get("url.path", "").endswith("manifests/3") for s in tiers.collector.spans)
 
     eventually_here(sent, "a later span")
-    assert len([span for span in begun() if span.name == "GET blob"]) <= 20, "of hits a few"
+    most = 20 + 2 * seconds  # of many one a second goes the slow way
+    assert len([span for span in begun() if span.name == "GET blob"]) <= most, "of hits a few"
 
 
 def test_nothing_of_credentials_and_queries_is_in_a_span(tiers: Tiers) -> None:
