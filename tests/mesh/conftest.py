@@ -18,7 +18,7 @@ from tests.clients import nodes, registries
 from tests.simulators.cloud import Cloud, cloud_of
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
-from tests.simulators.pauses import patient_client
+from tests.simulators.pauses import Pauses, patient
 
 
 def same(answer: tuple[int, bytes], status: int, body: bytes) -> bool:
@@ -34,6 +34,7 @@ class SiteBehindLink:
     link: Link
     node: nodes.Node
     client: aiohttp.ClientSession
+    pauses: Pauses
 
     @property
     def moved(self) -> int:
@@ -44,10 +45,14 @@ class SiteBehindLink:
         return f"{self.node.url}/v2/team/app/blobs/{digest}"
 
     async def get(self, url: str, span: tuple[int, int] | None = None) -> tuple[int, bytes]:
-        """Status and body; a body that breaks off raises aiohttp.ClientPayloadError."""
+        """Status and body; a body that breaks off raises aiohttp.ClientPayloadError, where no pause was its cause."""
         headers = {"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {}
-        async with self.client.get(url, headers=headers) as answer:
-            return answer.status, await answer.read()
+
+        async def ask() -> tuple[int, bytes]:
+            async with self.client.get(url, headers=headers) as answer:
+                return answer.status, await answer.read()
+
+        return await self.pauses.whole(ask)
 
     async def keeps(self, digest: Digest, data: bytes) -> bool:
         """Whether the blob, which is served in any case, is served the second time without the parent."""
@@ -85,9 +90,9 @@ async def site_behind_link(folder: Path) -> AsyncIterator[SiteBehindLink]:
     async with AsyncExitStack() as stack:
         parent = await stack.enter_async_context(plain_parent())
         link = await stack.enter_async_context(Link("127.0.0.1", parent.port))
-        client = await stack.enter_async_context(patient_client())
+        client, pauses = await stack.enter_async_context(patient())
         node = nodes.site(folder / "site", link.url)
-        world = SiteBehindLink(parent, link, node, client)
+        world = SiteBehindLink(parent, link, node, client, pauses)
         world.configure(workers=2)
         try:
             yield world

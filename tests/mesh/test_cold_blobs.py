@@ -24,7 +24,7 @@ from tests.mesh.test_lazy_readers import parts
 from tests.simulators.apart import apart
 from tests.simulators.link import Link, Passed
 from tests.simulators.parent import PlainParent
-from tests.simulators.pauses import patient_client
+from tests.simulators.pauses import patient
 
 pytestmark = pytest.mark.slow
 
@@ -81,9 +81,9 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         else:
             url = stack.enter_context(registries.docker_registry(tmp_path / "registry"))
         link = await stack.enter_async_context(apart(Link("127.0.0.1", int(url.rpartition(":")[2]))))
-        client = await stack.enter_async_context(patient_client())
+        client, pauses = await stack.enter_async_context(patient())
         node = nodes.site(tmp_path / "site", link.url, workers=2)
-        made = Cold(PlainParent(), link, node, client, url, files)
+        made = Cold(PlainParent(), link, node, client, pauses, url, files)
         stack.push_async_callback(made.kill)
         yield made
 

@@ -21,7 +21,7 @@ from tests.mesh.conftest import same
 from tests.mesh.test_two_parents import TwoParents
 from tests.simulators.link import Link
 from tests.simulators.parent import plain_parent
-from tests.simulators.pauses import watched
+from tests.simulators.pauses import Pauses, watched
 from tests.suites.bytes_of import pattern
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
@@ -51,7 +51,7 @@ async def lives(tmp_path: Path) -> AsyncIterator[list[TwoParents]]:
         made = []
         for number in range(3):
             node = nodes.Node(tmp_path / f"site{number}", config)
-            made.append(TwoParents(parent, links[0], node, client, links[1]))
+            made.append(TwoParents(parent, links[0], node, client, Pauses(), links[1]))
             stack.push_async_callback(made[-1].kill)
         yield made
 

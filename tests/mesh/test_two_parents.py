@@ -20,7 +20,7 @@ from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.simulators.link import Link
 from tests.simulators.parent import plain_parent
-from tests.simulators.pauses import patient_client, watched
+from tests.simulators.pauses import patient, watched
 from tests.suites.bytes_of import pattern
 
 pytestmark = pytest.mark.slow
@@ -93,10 +93,10 @@ async def two_parents(kind: str, folder: Path) -> AsyncIterator[TwoParents]:
         port = origin.port if origin is not None else parent.port
         bad = await stack.enter_async_context(Link("127.0.0.1", port))
         honest = await stack.enter_async_context(Link("127.0.0.1", port))
-        client = await stack.enter_async_context(patient_client())
+        client, pauses = await stack.enter_async_context(patient())
         both = nodes.registries(bad.url, honest.url, hedge="none")  # the bad one is to be the first to answer
         node = nodes.site(folder / "site", registries=both, workers=2)
-        made = TwoParents(parent, bad, node, client, honest, origin)
+        made = TwoParents(parent, bad, node, client, pauses, honest, origin)
         stack.push_async_callback(made.kill)
         yield made
 

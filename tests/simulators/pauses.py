@@ -89,12 +89,19 @@ async def watched() -> AsyncIterator[Pauses]:
 
 
 @asynccontextmanager
-async def patient_client() -> AsyncIterator[aiohttp.ClientSession]:
+async def patient() -> AsyncIterator[tuple[aiohttp.ClientSession, Pauses]]:
     """A connection for each request, so that any of a node's processes may have it."""
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with watched() as pauses:
         async with aiohttp.ClientSession(connector=connector, middlewares=(pauses.ask,)) as client:
-            yield client
+            yield client, pauses
+
+
+@asynccontextmanager
+async def patient_client() -> AsyncIterator[aiohttp.ClientSession]:
+    """The client of `patient`."""
+    async with patient() as (client, _):
+        yield client
 
 
 def steady(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, Coroutine[None, None, None]]:
