@@ -11,6 +11,7 @@ from typing import Final
 import click
 
 from registry_mesh.assembly.supervision.handover import VARIABLE
+from registry_mesh.assembly.supervision.signals import awaited
 from registry_mesh.config.finding import ConfigInvalid, Finding
 from registry_mesh.config.load import Loaded, load
 
@@ -75,7 +76,7 @@ def _loaded(config: Path, *, trial: bool = False) -> Loaded:
             return load(config).fit()
         except ConfigInvalid as invalid:
             click.echo(str(invalid), err=True)
-        if trial or VARIABLE not in os.environ or signal.sigtimedwait(_ENDS, _AGAIN) is not None:
+        if trial or VARIABLE not in os.environ or awaited(_ENDS, _AGAIN) is not None:
             sys.exit(EXIT_CONFIG)
 
 

@@ -62,7 +62,9 @@ class SiteBehindLink:
         return self.moved == 0
 
     async def start(self) -> None:
-        await asyncio.to_thread(self.node.start)
+        """Unless it runs."""
+        if self.node.process is None:
+            await asyncio.to_thread(self.node.start)
 
     async def stop(self) -> None:
         await asyncio.to_thread(self.node.stop)

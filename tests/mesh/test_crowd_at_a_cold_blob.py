@@ -10,10 +10,12 @@ import pytest
 from registry_mesh.chunks.chunk_map import MIB
 from tests.mesh.conftest import same
 from tests.mesh.test_cold_blobs import Cold, world  # noqa: F401  # a fixture
+from tests.simulators.pauses import steady
 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
+@steady
 async def test_two_hundred_readers_of_all_kinds(world: Cold) -> None:  # noqa: F811
     size = 32 * MIB + 77
     digest, whole = await world.add(size)

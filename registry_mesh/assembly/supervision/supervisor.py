@@ -33,6 +33,7 @@ from registry_mesh.assembly.supervision.crew import (
     exit_code,
     inherited,
 )
+from registry_mesh.assembly.supervision.signals import awaited
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
@@ -102,8 +103,8 @@ class Supervisor:
                     return self._failed
                 self._attend(now)
                 self._report(now)
-                if (received := signal.sigtimedwait(SIGNALS, interval)) is not None:
-                    self._handle(received.si_signo)
+                if (received := awaited(SIGNALS, interval)) is not None:
+                    self._handle(received)
 
     def _crews(self) -> list[Crew]:
         return [self._crew, *([self._coming] if self._coming else []), *self._leaving]
