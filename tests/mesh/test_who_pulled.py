@@ -28,6 +28,7 @@ from registry_mesh.config.load import parse
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.pulls.ledger import Asked
+from registry_mesh.telemetry.logs import FIELDS
 from tests.mesh.test_private_images import ALICE, CONFIG, LAYER, MANIFEST, OCI, REGISTRY, basic, users
 
 PUSHER = basic("pusher", "pusher")
@@ -208,6 +209,44 @@ async def test_pseudonyms_tell_callers_apart_and_do_not_name_them(tmp_path: Path
     assert found.who == pseudonym(b"0123456789abcdef0123456789abcdef", "alice")
     assert b"alice" not in (tmp_path / "site" / "pulls.db").read_bytes()
     assert await keeping.find(Asked(who="bob")) == []
+
+
+async def test_a_node_whose_records_are_refused_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing else shows it: its pulls are missing above, and all pulls go well."""
+    access = {"users": users(tmp_path, "site"), "anonymous": "nothing"}
+
+    def above(*reporters: str) -> Any:
+        pulls = {"reporters": list(reporters)}
+        return loaded(config(tmp_path / "origin", "origin", registry=REGISTRY, access=access, pulls=pulls))
+
+    login = tmp_path / "login"
+    login.write_text("site:site")
+    login.chmod(0o600)
+    caplog.set_level("INFO", logger="registry_mesh.assembly.access.pull_keeping")
+
+    def told() -> list[tuple[str, str]]:
+        return [(each.levelname, each.message) for each in caplog.records if "records of" in each.message]
+
+    async def pass_on_twice(origin: Any) -> None:
+        async with running(origin) as node:
+            known = {"parents": [[node.url]], "credentials": f"file:{login}", "readers": "everybody"}
+            site = loaded(config(tmp_path / "site", "site", registries={REGISTRY: known}))
+            async with Parents(site) as parents:
+                for _ in range(2):
+                    await keeping.pass_on(parents)
+
+    keeping = PullKeeping(loaded(config(tmp_path / "site", "origin", registry=REGISTRY)).pulls, lambda: NOW)
+    await keeping.flush(lambda day: [Pull(day, "site", REGISTRY, "a/b", "blob", "sha256:x", "", "al", 2, 9)])
+    await pass_on_twice(above("robot:other"))
+    assert told() == [("WARNING", "no parent takes records of pulls: they wait here")]
+    fields = caplog.records[-1].__dict__[FIELDS]
+    assert "pulls.reporters" in fields["next"]
+    assert [*fields["why"].values()] == ["answered 403"]
+    await pass_on_twice(above("site"))
+    assert told()[1:] == [("INFO", "records of pulls are passed on again")]
+    assert len(await PullKeeping(above("site").pulls).find(Asked(who="al"))) == 1
 
 
 @pytest.mark.parametrize("pseudonyms", [True, False])

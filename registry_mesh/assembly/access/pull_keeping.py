@@ -7,14 +7,14 @@ import hashlib
 import hmac
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from registry_mesh.assembly.sources.parents import Parents
 from registry_mesh.config.checking.pulls import KEY_BYTES
 from registry_mesh.config.pulls import Pulls
-from registry_mesh.ports.failures import Failure, StoreBroken
+from registry_mesh.ports.failures import Failure, SourceDenied, StoreBroken
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.pulls.ledger import Asked, Ledger, PullCount
 from registry_mesh.tasks.last_files import LastFiles
@@ -32,6 +32,16 @@ REPORT: Final = 60.0
 AT_ONCE: Final = 5000
 """Records in a report: some 2 MB."""
 
+_REPORTERS: Final = (
+    "name in pulls.reporters of a parent what this node logs in as, or say pulls.report: false here"
+)
+_NONE_KEPT: Final = "keeps no records of pulls"
+MARK: Final = "~"
+"""What a pseudonym begins with, and no caller's name."""
+
+Refusals = Mapping[str, Failure | None]
+"""Why parents do not take records, by their names; None: they keep none."""
+
 Take = Callable[[str], list[Pull]]
 """What was counted since the last time, as of a day."""
 
@@ -43,7 +53,7 @@ def day_of(now: float) -> str:
 
 def pseudonym(key: bytes, who: str) -> str:
     """What stands for a caller: the same for the same name and key."""
-    return "~" + hmac.new(key, who.encode(), hashlib.sha256).hexdigest()[:16]
+    return MARK + hmac.new(key, who.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 class PullKeeping:
@@ -59,6 +69,8 @@ class PullKeeping:
         self._key = _key(pulls.pseudonyms, last or LastFiles()) if pulls.pseudonyms else None
         self._waiting: list[Pull] = []
         self._broken = False
+        self._untold = frozenset[str]()
+        """Registries of whose parents none takes records."""
 
     @property
     def keeps(self) -> bool:
@@ -66,9 +78,9 @@ class PullKeeping:
         return self._ledger is not None
 
     async def take_over(self, pulls: Sequence[Pull]) -> None:
-        """See `PullRecords`."""
+        """See `PullRecords`. Nodes below that have no key tell names: none is written down where there is one here."""
         if self._ledger is not None and pulls:
-            await offload(self._ledger.replace, pulls)
+            await offload(self._ledger.replace, [self._named(pull) for pull in pulls])
 
     async def follow(self, take: Take) -> None:
         """Write down what was counted, for ever."""
@@ -94,7 +106,9 @@ class PullKeeping:
             self._broken = False
 
     def _named(self, pull: Pull) -> Pull:
-        return replace(pull, who=pseudonym(self._key, pull.who)) if self._key is not None else pull
+        if self._key is None or pull.who.startswith(MARK):
+            return pull
+        return replace(pull, who=pseudonym(self._key, pull.who))
 
     def _tell(self, fault: StoreBroken) -> None:
         if not self._broken:
@@ -118,19 +132,38 @@ class PullKeeping:
             sessions = [each.session for group in groups for each in group if await _is_ours(each.session)]
             while self._ledger is not None and sessions:
                 pulls = await offload(self._ledger.fresh, registry, AT_ONCE)
-                if not pulls or not await _told(sessions, pulls):
+                if not pulls:
+                    break
+                refusals = await _refusals(sessions, pulls)
+                self._tell_of(registry, refusals)
+                if refusals:
                     break
                 await offload(self._ledger.passed_on, pulls)
+
+    def _tell_of(self, registry: str, refusals: Refusals) -> None:
+        """Once, until it is otherwise: what is refused for good is missing above, and nothing else shows it here."""
+        if refusals and registry not in self._untold:
+            why = {name: str(fault.reason) if fault else _NONE_KEPT for name, fault in refusals.items()}
+            denied = any(isinstance(fault, SourceDenied) for fault in refusals.values())
+            fields = {"registry": registry, "why": why} | ({"next": _REPORTERS} if denied else {})
+            level = logging.WARNING if denied else logging.INFO
+            log.log(level, "no parent takes records of pulls: they wait here", extra={FIELDS: fields})
+        elif not refusals and registry in self._untold:
+            log.info("records of pulls are passed on again", extra={FIELDS: {"registry": registry}})
+        self._untold = self._untold | {registry} if refusals else self._untold - {registry}
 
     # For the operator
 
     async def find(self, asked: Asked) -> list[Pull]:
-        """Records, by what is asked. `who` is a name, or the pseudonym of one."""
+        """Records, by what is asked. `who` is a name, or the pseudonym of one; of a name also those that were written
+        down before there was a key."""
         if self._ledger is None:
             return []
-        if self._key is not None and asked.who and not asked.who.startswith("~"):
-            asked = replace(asked, who=pseudonym(self._key, asked.who))
-        return await offload(self._ledger.find, asked)
+        found = await offload(self._ledger.find, asked)
+        if self._key is not None and asked.who and not asked.who.startswith(MARK):
+            hidden = replace(asked, who=pseudonym(self._key, asked.who))
+            found += await offload(self._ledger.find, hidden)
+        return sorted(found, key=lambda pull: pull.day, reverse=True)
 
     async def counts(self, seconds: float) -> list[PullCount]:
         """How often manifests were pulled within the last `seconds`, in whole days of UTC, today among them."""
@@ -148,7 +181,7 @@ class PullKeeping:
             return {}
         nodes = self._pulls.reporters
         if self._key is not None:
-            nodes = tuple(pseudonym(self._key, each) for each in nodes)
+            nodes = (*nodes, *(pseudonym(self._key, each) for each in nodes))
         return await offload(self._ledger.last_days, nodes)
 
 
@@ -174,14 +207,14 @@ async def _is_ours(session: ParentSession) -> bool:
     return bool(session.mesh)
 
 
-async def _told(sessions: Sequence[ParentSession], pulls: Sequence[Pull]) -> bool:
+async def _refusals(sessions: Sequence[ParentSession], pulls: Sequence[Pull]) -> Refusals:
+    """Why none of them takes the pulls; empty where one has taken them."""
+    why = dict[str, Failure | None]()
     for session in sessions:
         try:
             if await report(session, pulls):
-                return True
+                return {}
+            why[session.name] = None
         except Failure as fault:
-            log.info(
-                "a parent takes no records of pulls",
-                extra={FIELDS: {"parent": session.name, "why": fault.reason}},
-            )
-    return False
+            why[session.name] = fault
+    return why

@@ -19,9 +19,9 @@ import click
 from registry_mesh.cli.node.asked import NodeAddress, Told, ask, node_at
 from registry_mesh.cli.node.of_node import OfNode
 from registry_mesh.cli.node.on_images import WAIT, answered
-from registry_mesh.cli.replication_view import size
 from registry_mesh.config.scalars import parse_duration
 from registry_mesh.config.schema import Config
+from registry_mesh.findings.words import size
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import parse_name, parse_tag
 from registry_mesh.oci.refusals import Refusal
@@ -29,6 +29,8 @@ from registry_mesh.oci.refusals import Refusal
 COLUMNS: Final = ("day", "site", "registry", "repository", "kind", "digest", "tag", "who", "pulls", "bytes")
 _SHOWN: Final = ("day", "site", "who", "repository", "tag", "digest")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_SHORT: Final = re.compile(r"sha256:[0-9a-f]{12}")
+"""A digest as the table has it."""
 
 
 @click.command(
@@ -70,12 +72,16 @@ def command(
       registry-mesh who-pulled origin.yaml --since 2026-01-01 --format csv > pulls.csv
       registry-mesh who-pulled origin.yaml --unused 180d
     """
+    if unused is not None and (by or who):
+        raise click.UsageError("--unused lists images, not callers: leave out --by and --who")
     node = node_at(config)
+    wanted = _asked(node, image) if image else {}
     if unused is not None:
-        rows = _unused(node, _day(unused))
-        _show(rows, ("image", "last pull"), form, f"each image that is here was pulled since {_day(unused)}")
+        rows = _unused(node, _day(unused), wanted)
+        what = f"each image of {image} that is" if image else "each image that is"
+        _show(rows, ("image", "last pull"), form, f"{what} here was pulled since {_day(unused)}")
         sys.exit(0)
-    asked = {"since": _day(since), "who": who, **(_asked(node, image) if image else {})}
+    asked = {"since": _day(since), "who": who, **wanted}
     told = answered(lambda: ask(node, f"/api/1/pulls?{urlencode(asked)}", wait=WAIT))
     keys = _keys(by) if by else (COLUMNS[:-2] if form != "table" else _SHOWN)
     rows = _sums(told["pulls"], keys)
@@ -112,6 +118,8 @@ def _keys(by: str) -> tuple[str, ...]:
 
 def _asked(node: Config | NodeAddress, image: str) -> dict[str, str]:
     """What a reference or digest asks the node for."""
+    if _SHORT.fullmatch(image):
+        raise click.BadParameter(f"{image} is shortened; --format csv and json show digests whole")
     try:
         if re.match(r"sha\d+:", image):
             return {"reference": str(Digest.parse(image))}
@@ -143,9 +151,10 @@ def _sums(pulls: Sequence[Told], keys: Sequence[str]) -> list[list[str | int]]:
     return [[*key, *count] for key, count in sorted(sums.items(), reverse="day" in keys)]
 
 
-def _unused(config: Config | NodeAddress, since: str) -> list[list[str | int]]:
-    """Images that are here and were not pulled since that day, with their last day."""
-    images = answered(lambda: ask(config, "/api/1/images", wait=WAIT))["images"]
+def _unused(config: Config | NodeAddress, since: str, wanted: Mapping[str, str]) -> list[list[str | int]]:
+    """Images that are here, of those that are `wanted`, and were not pulled since that day, with their last day."""
+    held = answered(lambda: ask(config, "/api/1/images", wait=WAIT))["images"]
+    images = [each for each in held if _is_wanted(each, wanted)]
     told = answered(lambda: ask(config, "/api/1/pulls/last", wait=WAIT))
     if not told["began"] or told["began"] > since:
         began = told["began"] or "no day yet"
@@ -153,6 +162,12 @@ def _unused(config: Config | NodeAddress, since: str) -> list[list[str | int]]:
     days = _days(told["last"])
     found = ((each, max(days.get(key, "") for key in _keys_of(each))) for each in images)
     return [[each["name"], day or "never"] for each, day in found if day < since]
+
+
+def _is_wanted(image: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Whether it is of the registry and repository, with the tag or digest, as far as they are named."""
+    named = all(not wanted.get(key) or image[key] == wanted[key] for key in ("registry", "repository"))
+    return named and (wanted.get("reference") or image["tag"]) in (image["tag"], image["digest"])
 
 
 Key = tuple[str, str, str]

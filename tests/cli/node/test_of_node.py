@@ -126,6 +126,54 @@ class Pulls(Far):
         super().do_GET()
 
 
+class Unused(Pulls):
+    """A node with three images of which nobody pulled any."""
+
+    asked: ClassVar[list[str]] = []
+    told: ClassVar[Mapping[str, Any]] = {
+        "images": [
+            {"name": f"r.example/{repository}:{tag}", "registry": "r.example", "repository": repository}
+            | {"tag": tag, "digest": "sha256:" + "0" * 64}
+            for repository, tag in (("atlas/app", "1"), ("atlas/app", "2"), ("cms/app", "1"))
+        ],
+        "pulls": [],
+        "began": "2020-01-01",
+        "last": [],
+    }
+
+
+def test_unused_images_are_those_that_are_named() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Unused) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        far = f"http://127.0.0.1:{server.server_port}"
+
+        def unused(*more: str) -> list[str]:
+            return run("who-pulled", "--node", far, "--unused", "1d", *more).stdout.splitlines()[1:]
+
+        assert len(unused()) == 3
+        assert [each.split()[0] for each in unused("atlas/app")] == [
+            "r.example/atlas/app:1",
+            "r.example/atlas/app:2",
+        ]
+        assert [each.split()[0] for each in unused("r.example/atlas/app:2")] == ["r.example/atlas/app:2"]
+        nothing = run("who-pulled", "--node", far, "--unused", "1d", "atlas/other").stdout
+        assert nothing.startswith("each image of atlas/other that is here was pulled since")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--unused", "1d", "--by", "who"), "leave out --by and --who"),
+        (("--unused", "1d", "--who", "alice"), "leave out --by and --who"),
+        (("sha256:13b9bc92fa80",), "is shortened; --format csv and json show digests whole"),
+    ],
+)
+def test_who_pulled_says_what_it_would_not_heed(words: tuple[str, ...], said: str) -> None:
+    outcome = run("who-pulled", "--node", "http://127.0.0.1:9", *words)
+    assert (outcome.exit_code, said in outcome.stderr) == (2, True), outcome.stderr
+
+
 def test_who_pulled_is_asked_of_a_node_elsewhere_too() -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Pulls) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
