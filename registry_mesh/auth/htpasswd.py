@@ -37,10 +37,11 @@ _NEITHER: Final = ("is neither bcrypt nor argon2id", "make it with: htpasswd -nB
 
 
 def parse_htpasswd(text: str) -> tuple[dict[str, str], list[LineFault]]:
-    """The hashes by user, and all faults. Empty lines and those that begin with # say nothing."""
+    """The hashes by user, and all faults. Empty lines and those that begin with # say nothing. A line ends where every
+    editor shows its end; what some write before the first (a byte order mark) is none of it."""
     hashes: dict[str, str] = {}
     faults: list[LineFault] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         user, _, hashed = line.strip().partition(":")

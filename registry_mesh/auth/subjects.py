@@ -39,7 +39,8 @@ def is_group(name: str) -> bool:
 
 def is_member(name: str) -> bool:
     """Whether it is one caller: a user, a robot, or `ISSUER:SUBJECT`, as an issuer of tokens names them."""
-    return is_user(name) or is_robot(name) or _CLAIMED.fullmatch(name) is not None
+    claimed = _CLAIMED.fullmatch(name) is not None and not name.startswith("robot:")
+    return is_user(name) or is_robot(name) or claimed
 
 
 def is_subject(name: str) -> bool:

@@ -5,6 +5,7 @@ An event is what came of a request that was answered; nothing is read here but w
 
 from __future__ import annotations
 
+from registry_mesh.auth.basic import parse_basic
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.telemetry import audit
@@ -15,6 +16,8 @@ def event_of(exchange: Exchange) -> str | None:
     call, status = exchange.call, exchange.status
     if exchange.login is not None:
         return "login" if status == 200 else "login-refused"
+    if _refused_login(exchange) is not None:
+        return "login-refused"
     if status == 403 or (status == 401 and exchange.authorization is not None):
         return "refused"
     if call is None or not 200 <= status < 300:
@@ -24,6 +27,14 @@ def event_of(exchange: Exchange) -> str | None:
     if call.endpoint is Endpoint.MANIFEST and exchange.method == "PUT":
         return "push"
     return "upload" if status == 201 else None
+
+
+def _refused_login(exchange: Exchange) -> str | None:
+    """The user whose password came with a request itself (Basic), and was not good."""
+    if exchange.status != 401 or exchange.authorization is None:
+        return None
+    login = parse_basic(exchange.authorization)
+    return login.user if login is not None else None
 
 
 def line(exchange: Exchange, node: str) -> str | None:
@@ -36,7 +47,7 @@ def line(exchange: Exchange, node: str) -> str | None:
     return audit.line(
         event,
         node,
-        subject=(exchange.login or exchange.subject)[:300],
+        subject=(exchange.login or _refused_login(exchange) or exchange.subject)[:300],
         client=exchange.request.remote or "",
         request=exchange.id,
         method=exchange.method,

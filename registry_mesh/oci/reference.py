@@ -86,7 +86,7 @@ def parse_registry(text: str) -> RegistryName:
     text = _PORT_IN_PATH.sub(r"\1:\2", text) if _PORT_IN_PATH.fullmatch(text) else text
     host, colon, port = text.rpartition(":") if _PORT.search(text) else (text, "", "")
     bare = host.removesuffix(".") + (f":{port}" if colon and port != "443" else "")
-    if not _HOST.fullmatch(bare):
+    if not _HOST.fullmatch(bare) or _PORT.search(host.removesuffix(".")):  # or two ports
         raise NameUnknown("a registry is named HOST or HOST:PORT", given=text[:300])
     if bare.startswith("[") and not _is_ipv6(bare[1 : bare.index("]")]):
         raise NameUnknown("what stands in brackets is no IPv6 address", given=text[:300])

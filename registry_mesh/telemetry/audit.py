@@ -27,12 +27,12 @@ EVENTS: Final = (
     "admin-refused",
     "lost",
 )
-"""All there are. `refused` is a 401 to credentials, or a 403; `upload` a blob that was taken or linked; `push` and
-`delete` are what clients do, and what rules do; `undo` a tag that `tags undo` pointed back; `gc` and `retention` a run
-of these, by a command or by the node itself; `access-changed` a user, robot, issuer, group or policy that came, went or
-is another; `access-invalid` files that change nothing because they cannot be used; `admin` an action by the
-operator's listener, `admin-refused` a login that was not let in there; `lost` says
-how many lines the disk did not take, and that were too many to be held."""
+"""All there are. `login-refused` is a password that was not good, by the name that came with it, `refused` a 401 to
+other credentials, or a 403; `upload` a blob that was taken or linked; `push` and `delete` are what clients do, and
+what rules do; `undo` a tag that `tags undo` pointed back; `gc` and `retention` a run of these, by a command or by the
+node itself; `access-changed` a user, robot, issuer, group or policy that came, went or is another; `access-invalid`
+files that change nothing because they cannot be used; `admin` an action by the operator's listener, `admin-refused` a
+login that was not let in there; `lost` says how many lines the disk did not take, and that were too many to be held."""
 CHANGES: Final = ("push", "upload", "delete")
 """What clients change: its line is written before they are told of it."""
 FIELDS: Final = (

@@ -13,6 +13,13 @@ def test_users_and_their_hashes() -> None:
     assert (list(hashes), faults) == (["alice", "bob.b@site", "carl"], [])
 
 
+def test_what_editors_leave_in_a_file() -> None:
+    """A mark before the first line, both kinds of line ends; and a name behind what looks like a comment is none."""
+    text = f"\ufeffalice:{HASH}\r\n# carl went\u2028mallory:{HASH}\r\n# \x0bmallory:{HASH}\nbob:{HASH}"
+    hashes, faults = parse_htpasswd(text)
+    assert (list(hashes), faults) == (["alice", "bob"], [])
+
+
 @pytest.mark.parametrize(
     ("line", "what"),
     [

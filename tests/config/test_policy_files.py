@@ -93,6 +93,10 @@ def test_alpine_is_library_alpine_on_docker_hub(tmp_path: Path) -> None:
         ),
         ("policies: [{name: a, repos: x, subjects: 'a b', allow: pull}]", "a subject is everybody, users"),
         (
+            "policies: [{name: a, repos: x, subjects: 'robot:CI', deny: pull}]",
+            "a subject is everybody, users",
+        ),
+        (
             "policies: [{name: a, repos: '!x', subjects: bob, allow: pull}]",
             "only excludes, so it is about nothing",
         ),

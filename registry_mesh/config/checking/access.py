@@ -9,14 +9,14 @@ from typing import Any, Final
 from registry_mesh.access.gate import is_loopback
 from registry_mesh.access.tokens import KeyInvalid, Tokens
 from registry_mesh.auth.access import Action, Actions
-from registry_mesh.auth.policies import Entry, Policies, readers
+from registry_mesh.auth.policies import EVERYBODY, USERS, Entry, Policies, readers
 from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.auth.trials import Trial
 from registry_mesh.config.access_files import check_bearer, check_keys, load_users
 from registry_mesh.config.checking.client_tls import check_authorities
 from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
-from registry_mesh.config.finding import Finding, Mark, Path, Severity
+from registry_mesh.config.finding import ConfigInvalid, Finding, Mark, Path, Severity
 from registry_mesh.config.policy_files import load_policies, load_trials, policy_paths
 from registry_mesh.config.robot_files import load_robots
 from registry_mesh.config.values import is_address, listed
@@ -123,6 +123,7 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
         _warn_of(document, [host for host in private if found.is_forgotten(host)])
         _warn_of_changers(document, found)
         _warn_of_groups(document, found)
+        _warn_of_strangers(document, access, found)
 
     check_named(document, ("access", "policies"), read, _MAKE_POLICIES)
 
@@ -150,6 +151,29 @@ def _warn_of_groups(document: Document, policies: Policies) -> None:
         for group in policies.without_members(entry) if file else ():
             what = f"{entry.name}: nobody is in @{group}"
             how = "add it under groups:, or mend its name"
+            document.findings.append(
+                Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
+            )
+
+
+def _warn_of_strangers(document: Document, access: Mapping[str, Any], policies: Policies) -> None:
+    """Callers whom a policy denies something, and who do not exist, as misspelt ones and those whose name means
+    something to other registries (`everyone`)."""
+    try:
+        users = load_users(str(access["users"])) if access.get("users") else {}
+        robots = load_robots(str(access["robots"])) if access.get("robots") else {}
+    except ConfigInvalid:  # is told at its key
+        return
+    prefixes = {"node", *map(str, mapping(access.get("issuers")))}
+    known = {EVERYBODY, USERS, *users, *(kept.robot.subject for kept in robots.values())}
+    for entry in policies.entries:
+        file, _, line = entry.where.rpartition(":")
+        for name in sorted(entry.subjects - known) if file and entry.deny else ():
+            prefix, colon, _ = name.partition(":")
+            if name.startswith("@") or (colon and prefix in prefixes):
+                continue
+            what = f"{entry.name}: nobody logs in as {name}, so that this denies nobody anything"
+            how = "mend its name, or say everybody, users or a @group"
             document.findings.append(
                 Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
             )

@@ -96,7 +96,7 @@ async def test_whatever_is_to_be_in_it_is_and_fits_the_schema(tmp_path: Path) ->
     assert [each["event"] for each in found] == [
         "login",
         "login-refused",
-        "refused",
+        "login-refused",
         "refused",
         "upload",
         "push",

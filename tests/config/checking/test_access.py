@@ -100,6 +100,24 @@ def test_a_group_that_nobody_is_in_is_warned_of(tmp_path: Path) -> None:
     )
 
 
+def test_a_denial_that_is_about_nobody_is_warned_of(tmp_path: Path) -> None:
+    names = "everyone, Users, bob, robot:ci, gitlab:x, gitlabb:x, node:a.example, users, everybody"
+    (tmp_path / "p.yaml").write_text(
+        "schema: registry-mesh/access/1\npolicies:\n"
+        f'  - {{name: closed, repos: "**", subjects: [{names}], deny: pull}}\n'
+        '  - {name: open, repos: "**", subjects: [later], allow: pull}\n'
+    )
+    (tmp_path / "users").write_text(f"bob:{HASH}\n")
+    issuer = {"issuer": "https://ci.example", "audience": "a", "keys": "https://ci.example/keys"}
+    access = {"policies": str(tmp_path), "users": str(tmp_path / "users"), "issuers": {"gitlab": issuer}}
+    warned = said(access=access)
+    assert [line.split(": ")[4] for line in warned] == [
+        f"nobody logs in as {name}, so that this denies nobody anything; mend its name, or say everybody, users or a "
+        "@group"
+        for name in ("Users", "everyone", "gitlabb:x", "robot:ci")
+    ]
+
+
 def test_two_issuers_that_tokens_do_not_tell_apart() -> None:
     one = {"issuer": "https://ci.example", "audience": "a", "keys": "https://ci.example/keys"}
     (fault,) = said(
