@@ -12,12 +12,16 @@ LONGEST: Final = 3600.0
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds to wait, at most an hour; None where nothing readable is stated. `now` in Unix seconds."""
+    """Return the seconds to wait, at most an hour; None where nothing readable is stated. `now` in Unix seconds; a
+    moment is one of the server's own clock, which tells its time in Date."""
     text = headers.get("Retry-After", "").strip()
     if text.isascii() and text.isdigit():
         return min(LONGEST, float(text))
     moment = http_date(text)
-    return min(LONGEST, max(0.0, moment - now)) if moment is not None else None
+    if moment is None:
+        return None
+    theirs = http_date(headers.get("Date", ""))
+    return min(LONGEST, max(0.0, moment - (now if theirs is None else theirs)))
 
 
 def http_date(text: str) -> float | None:
