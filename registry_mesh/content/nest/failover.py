@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from registry_mesh.chunks.chunk_map import ChunkMap
-from registry_mesh.content.nest.candidates import Candidate, Unknown, together_as_one
+from registry_mesh.content.nest.candidates import Candidate, Unknown
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.content.nest.first_answer import FirstAnswer
 from registry_mesh.content.nest.first_bytes import FirstBytes, OpenedSpan, WantedSpan
+from registry_mesh.content.nest.first_map import FirstMap
 from registry_mesh.content.nest.hedges import Hedge
 from registry_mesh.content.nest.second_opinion import SecondOpinion
 from registry_mesh.content.nest.spread import Spread
@@ -19,7 +20,7 @@ from registry_mesh.oci.reference import Tag
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, Reading
-from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied, SourceSlow
+from registry_mesh.ports.failures import Failure, SourceSlow
 from registry_mesh.ports.repositories import FetchedManifest, Referrers, Repository, Resolved, TagPage
 
 
@@ -75,47 +76,17 @@ class Failover:
         differ, `MapUnusable` where all have none but wrong ones."""
         candidates, reasons = self._first.order(digest)
         if span is None:
-            told = await self._map(digest, span, candidates, reasons)
+            told = await FirstMap(digest, span, reasons).of(candidates)
             return told[0] if told is not None else None
         suspects = self._distrusted.suspects
         trusted = [each for each in candidates if not suspects(each.parent.name, digest)]
         opinion = SecondOpinion(digest, span, self._distrusted.put_behind)
         opinion.begin(trusted or candidates)
         try:
-            told = await self._map(digest, span, candidates, reasons)
+            told = await FirstMap(digest, span, reasons).of(candidates)
             return await opinion.compared(told[0], told[1].parent.name) if told is not None else None
         finally:
             await opinion.close()
-
-    async def _map(
-        self, digest: Digest, span: Span | None, candidates: Sequence[Candidate], reasons: list[str]
-    ) -> tuple[ChunkMap, Candidate] | None:
-        """The map and whose it is. None where those that can be asked say that they have none: one that has, and fails
-        to tell, must not pass for one that has not."""
-        failures: list[Failure] = []
-        answered, all_asked = False, not reasons
-        for candidate in candidates:
-            if not candidate.parent.available:
-                reasons.append(f"{candidate.parent.name}: {candidate.parent.reason}")
-                all_asked = False
-                continue
-            try:
-                found = await candidate.repository.blobs.chunk_map(digest, span)
-            except Unknown:
-                answered = True
-                continue
-            except Failure as failure:  # a wrong map says nothing of the blob's bytes: nobody is left for it
-                failures.append(failure)
-                reasons.append(f"{candidate.parent.name}: {failure.reason}")
-                continue
-            if found is not None:
-                return found, candidate
-            answered = True
-        if failures and all_asked and all(isinstance(failure, SourceLied) for failure in failures):
-            raise MapUnusable("; ".join(reasons))
-        if failures or not answered:
-            raise together_as_one(failures, reasons)
-        return None
 
     async def manifest(self, digest: Digest) -> FetchedManifest:
         """The manifest from the first parent that has it."""

@@ -130,17 +130,31 @@ async def test_a_parent_known_to_be_down_is_not_asked() -> None:
     assert down.stats == 0
 
 
-async def test_one_that_is_back_is_used_by_the_first_request_that_comes() -> None:
-    source = holding("back")
+@pytest.mark.parametrize("span", [None, Span(0, 10)])
+@pytest.mark.parametrize("asks", ["bytes", "map"])
+async def test_one_that_is_back_is_used_by_the_first_request_that_comes(asks: str, span: Span | None) -> None:
+    """Whatever of a blob is asked for first: a fill that begins asks for both at once."""
+    source = holding("back", maps=True)
     only = candidate(source, available=False, returns=True)
-    choice, place = Failover([[only]], Distrusted()), only.parent
+    choice, place, digest = Failover([[only]], Distrusted()), only.parent, Digest.of(DATA)
 
     async def back() -> bool:
         place.available = True  # type: ignore[misc]
         return True
 
     place.back = back  # type: ignore[method-assign]
-    assert await read(choice, Digest.of(DATA)) == DATA
+    if asks == "bytes":
+        assert await read(choice, digest, span) == DATA[: len(span) if span else None]
+    else:
+        assert await choice.chunk_map(digest, span) == (excerpt(map_of(DATA), span) if span else map_of(DATA))
+
+
+@pytest.mark.parametrize("maps", [False, True])
+async def test_of_one_that_has_no_map_and_one_that_is_down_nobody_is_waited_for(maps: bool) -> None:
+    up, down = holding("up", maps=maps), holding("down", maps=True)
+    choice = Failover([[candidate(up)], [candidate(down, available=False)]], Distrusted())
+    found = await choice.chunk_map(Digest.of(DATA))
+    assert found == (map_of(DATA) if maps else None)
 
 
 async def test_one_that_is_back_may_know_what_another_does_not() -> None:

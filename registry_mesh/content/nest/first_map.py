@@ -1,0 +1,62 @@
+"""The first chunk map of a blob among several candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from registry_mesh.chunks.chunk_map import ChunkMap
+from registry_mesh.content.nest.candidates import Candidate, Told, Unknown, answering_again
+from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied
+
+
+class FirstMap:
+    """One question for the pages of a blob's map that cover `span`. `reasons`: why others are not asked at all."""
+
+    def __init__(self, digest: Digest, span: Span | None, reasons: list[str]) -> None:
+        self._digest = digest
+        self._span = span
+        self._told = Told(reasons)
+        self._all_asked = not reasons
+        self._answered = False
+
+    async def of(self, candidates: Sequence[Candidate]) -> tuple[ChunkMap, Candidate] | None:
+        """The map and whose it is. None where those that can be asked say that they have none: one that has, and fails
+        to tell, must not pass for one that has not. Those that were down are asked where nobody else can tell and they
+        are back."""
+        found = await self._asked(candidates)
+        if found is None and self._knows_nothing and (again := await answering_again(self._told.down)):
+            self._told.down = [each for each in self._told.down if each not in again]
+            found = await self._asked(again)
+        if found is None and self._knows_nothing:
+            raise self._failure()
+        return found
+
+    async def _asked(self, candidates: Sequence[Candidate]) -> tuple[ChunkMap, Candidate] | None:
+        for candidate in candidates:
+            if not candidate.parent.available:
+                self._told.down.append(candidate)
+                continue
+            try:
+                found = await candidate.repository.blobs.chunk_map(self._digest, self._span)
+            except Unknown:
+                found = None
+            except Failure as failure:  # a wrong map says nothing of the blob's bytes: nobody is left for it
+                self._told.failed(candidate.parent.name, failure)
+                continue
+            if found is not None:
+                return found, candidate
+            self._answered = True
+        return None
+
+    @property
+    def _knows_nothing(self) -> bool:
+        """Whether it is not so that those who could be asked have none."""
+        return bool(self._told.failures) or not self._answered
+
+    def _failure(self) -> Exception:
+        failures, all_asked = self._told.failures, self._all_asked and not self._told.down
+        if failures and all_asked and all(isinstance(failure, SourceLied) for failure in failures):
+            return MapUnusable("; ".join(self._told.reasons))
+        return self._told.together()
