@@ -131,7 +131,10 @@ def test_retry_after() -> None:
     assert retry_after({"Retry-After": formatdate(NOW + 30, usegmt=True)}, NOW) == 30
     assert retry_after({"Retry-After": formatdate(NOW - 30, usegmt=True)}, NOW) == 0
     for off in (-86_400, -60, 60, 86_400):
-        told = {"Date": formatdate(NOW + off, usegmt=True), "Retry-After": formatdate(NOW + off + 30, usegmt=True)}
+        told = {
+            "Date": formatdate(NOW + off, usegmt=True),
+            "Retry-After": formatdate(NOW + off + 30, usegmt=True),
+        }
         assert retry_after(told, NOW) == 30, "it is a moment of the server's clock"
     for odd in ("", "soon", "-1", "1.5", "٣", "Mon, 99 Foo 2027 00:00:00 GMT"):
         assert retry_after({"Retry-After": odd}, NOW) is None
