@@ -131,7 +131,9 @@ class ParentBlobs:
                 raise self._unsatisfiable(answer)
             if told is None and (tells_no_size(answer) or is_labelled(answer)):
                 told, _ = await self._said(digest)
-                counts = is_labelled(answer) and self._is_in_doubt(answer, digest, told)
+                counts = is_labelled(answer) and (
+                    asked is not None or self._is_in_doubt(answer, digest, told)
+                )
                 if counts or (tells_no_size(answer) and not told):
                     await stack.aclose()
                     told = await (self._told(digest, {}, counts=True) if counts else self._got(digest))

@@ -30,7 +30,8 @@ class Distrusted:
 
     A liar is asked after all others. One that lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as
     long after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is
-    not to be moved in vain again and again.
+    not to be moved in vain again and again. One that lies about several blobs is asked after the others for any: clients
+    are cut off where a whole blob turns out to be wrong.
 
     Of several that sent parts of what was wrong nobody knows which lied. They are asked after the others, and another
     of them first each time: what comes of one alone convicts it, or is right. Where each was first and parts of several
@@ -93,11 +94,14 @@ class Distrusted:
         parent.outran(what, self.LATE)
 
     def doubt(self, source: str, digest: Digest) -> None:
-        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others.
-        Where it does so again and again it is asked after them for any blob."""
+        """`source` gave nothing of use, and is no liar for that: for `DOUBT` seconds it is asked after the others."""
         if not source:
             return
         self.put_behind(source, digest)
+        self._failed_a_blob(source)
+
+    def _failed_a_blob(self, source: str) -> None:
+        """Where it does so again and again it is asked after the others for any blob."""
         self._doubted[source] = self._doubted.get(source, 0) + 1
         if self._doubted[source] % self.DOUBTS == 0:
             self.paces.leave(source)
@@ -123,6 +127,8 @@ class Distrusted:
             self._suspect_together(names, digest)
             return
         for name in names:
+            if not self.lies(name, digest):
+                self._failed_a_blob(name)
             self._lies[name, digest] = _Lies(self.lies(name, digest) + 1, self._clock(), reason)
             if counted:
                 self.count(name)

@@ -45,3 +45,13 @@ def test_who_breaks_the_streams_of_several_blobs_is_asked_later_for_all() -> Non
         assert not distrusted.paces.outdone("a")
         distrusted.doubt("a", Digest.of(bytes([index])))
     assert distrusted.paces.outdone("a")
+
+
+def test_who_lies_about_several_blobs_is_asked_later_for_all() -> None:
+    distrusted = Distrusted()
+    for index in range(3):
+        for _ in range(3):  # about one blob as often as it likes
+            assert not distrusted.paces.outdone("a")
+            distrusted.note("a", Digest.of(bytes([min(index, 1)])), "wrong")
+    distrusted.note("a", Digest.of(b"another"), "wrong")
+    assert distrusted.paces.outdone("a")
