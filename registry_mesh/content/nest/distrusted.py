@@ -30,8 +30,8 @@ class Distrusted:
 
     A liar is asked after all others. One that lied `LIMIT` times is not asked for `PAUSE` seconds, and for twice as
     long after each further lie, up to `ttl`: the bytes may be right again soon, and where they are not, a large blob is
-    not to be moved in vain again and again. One that lies about several blobs is asked after the others for any: clients
-    are cut off where a whole blob turns out to be wrong.
+    not to be moved in vain again and again. One that lies about several blobs is asked after the others for any, as
+    clients are cut off where a whole blob turns out to be wrong.
 
     Of several that sent parts of what was wrong nobody knows which lied. They are asked after the others, and another
     of them first each time: what comes of one alone convicts it, or is right. Where each was first and parts of several
