@@ -14,9 +14,9 @@ from registry_mesh.auth.identity import ANONYMOUS_NAME, Identity
 from registry_mesh.auth.policies import Policies
 from registry_mesh.auth.subjects import is_group, is_member
 from registry_mesh.auth.trials import Trial, failing
-from registry_mesh.cli.access_ref import named
 from registry_mesh.cli.access_view import CHANGES, decided, every, not_here, tested
 from registry_mesh.cli.node.marks import say
+from registry_mesh.cli.registry_meant import named
 from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.access_files import load_book

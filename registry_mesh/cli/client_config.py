@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,8 +15,11 @@ import click
 from registry_mesh.cli.clients import containerd, docker, k3s, podman
 from registry_mesh.cli.clients.edit import Edit, EditRefused, apply_edit, revert_edit
 from registry_mesh.cli.clients.mirror import Fallback, Mirror
+from registry_mesh.cli.registry_meant import served, serves
+from registry_mesh.config.checking.certificates import is_for, names_of
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
+from registry_mesh.config.schema import Config
 from registry_mesh.oci.reference import parse_registry
 from registry_mesh.oci.refusals import NameUnknown
 
@@ -115,13 +118,15 @@ def _write(directory: Path, edits: list[Edit], change: Callable[[Path, Edit], Pa
 def _mirror(
     site: str, registries: tuple[str, ...], url: str | None, every: bool, fallback: Fallback, ca: str | None
 ) -> Mirror:
-    named = site.startswith(("http://", "https://"))
-    if not named:
-        known_url, known = _from_config(site)
-        url, registries = url or known_url, registries or known
+    config = None if site.startswith(("http://", "https://")) else _loaded(site)
+    asked = registries
+    if config is not None:
+        url, registries = url or _url(config), registries or tuple(config.registries)
     else:
         url = url or site
     _check_url(url)
+    for note in _in_vain(config, url, asked) if config is not None else ():
+        click.echo(f"note: {note}", err=True)
     if not (registries or every):
         raise click.UsageError("name at least one registry, such as docker.io, or say --every")
     try:
@@ -142,16 +147,36 @@ def _check_url(url: str) -> None:
         raise click.UsageError(f'"{url}" is no address: write http://HOST:PORT, with a port of 1 to 65535')
 
 
-def _from_config(path: str) -> tuple[str, tuple[str, ...]]:
+def _loaded(path: str) -> Config:
     try:
-        config = load(path).config
+        return load(path).config
     except ConfigInvalid as invalid:
         click.echo(str(invalid), err=True)
         sys.exit(2)
+
+
+def _url(config: Config) -> str:
+    """Where clients of this machine reach the node, by its configuration."""
     address = config.listen.address
     if address in ("0.0.0.0", "::"):  # noqa: S104 (compared, not bound)
         address = config.name or os.uname().nodename
         click.echo(f"note: it listens on all addresses; taking {address}, or say --url", err=True)
     host = f"[{address}]" if ":" in address else address
     scheme = "https" if config.listen.tls else "http"
-    return f"{scheme}://{host}:{config.listen.port}", tuple(config.registries)
+    return f"{scheme}://{host}:{config.listen.port}"
+
+
+def _in_vain(config: Config, url: str, registries: Sequence[str]) -> Iterator[str]:
+    """Why clients would pass over the site, which many do without a word."""
+    for each in registries:
+        if served(each, config) is None:
+            yield f"{each} is no registry{serves(config)}: it answers 404, and clients go on to the registry itself"
+    tls, host = config.listen.tls, urlsplit(url).hostname or ""
+    if tls is None or not url.startswith("https://"):
+        return
+    own = names_of(tls.certificate)
+    if own and not any(is_for(names, host) for names in (own, *(each.names for each in tls.more))):
+        yield (
+            f"the site's certificate is for {', '.join(own)}, not for {host}: clients refuse it, many without a word; "
+            f"say --url https://{own[0].replace('*', 'NAME')}:{config.listen.port}"
+        )

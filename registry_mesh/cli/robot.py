@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
@@ -14,11 +15,14 @@ import click
 from registry_mesh.auth.policies import ALLOWS
 from registry_mesh.auth.robots import LOGIN, SECRET, digest
 from registry_mesh.auth.subjects import is_robot
+from registry_mesh.cli.registry_meant import served, serves
 from registry_mesh.cli.suggesting import Suggesting
+from registry_mesh.config.access_files import private_registries
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
-from registry_mesh.config.robot_files import SUFFIX, load_robots, write_robot
+from registry_mesh.config.robot_files import SUFFIX, load_robots, make_directory, write_robot
 from registry_mesh.config.scalars import parse_duration
+from registry_mesh.config.schema import Config
 
 EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 2
@@ -65,12 +69,14 @@ def create(
     Example:
       registry-mesh robot create site.yaml atlas-ci --repo 'atlas/**' --allow push --expires 30d
     """
-    directory = _directory(config)
+    node = _node(config)
+    directory = _of(node, config)
+    registries = tuple(_registry(each, node) for each in registries)
     if not is_robot(f"robot:{name}"):
         raise click.BadParameter(f"{name}: a robot's name is of a-z 0-9 . _ -", param_hint="NAME")
     secret = SECRET + secrets.token_urlsafe(32)
     try:
-        Path(directory).mkdir(exist_ok=True)
+        make_directory(directory)
         now = datetime.now(UTC)
         times = now, datetime.fromtimestamp(now.timestamp() + parse_duration(expires), UTC)
         write_robot(directory, name, digest(secret), times, allow, repos, registries)
@@ -83,6 +89,29 @@ def create(
     except ConfigInvalid as invalid:
         _fail("\n".join(each.what for each in invalid.findings), EXIT_INVALID)
     click.echo(f"user:   {LOGIN}{name}\nsecret: {secret}")
+    for note in _notes(node, allow, registries):
+        click.echo(f"note: {note}", err=True)
+
+
+def _registry(named: str, node: Config) -> str:
+    """The registry as policies call it: by none of its other names."""
+    if not (node.registries or node.registry):
+        return named  # an origin may have no name
+    if (found := served(named, node)) is None:
+        raise click.BadParameter(f"{named} is no registry{serves(node)}", param_hint="--registry")
+    return found
+
+
+def _notes(node: Config, allow: tuple[str, ...], registries: tuple[str, ...]) -> Iterator[str]:
+    """What the robot may not do though its words seem to say so."""
+    private = sorted(private_registries(node))
+    if private and not registries:
+        yield (
+            f"it reads nothing of {', '.join(private)}, fetched with credentials of this node: "
+            f"revoke it, and make it with --registry {private[0]}"
+        )
+    if node.role != "origin" and set(allow) - {"pull"}:
+        yield f"a {node.role} takes no pushes and no deletes, whatever a robot may do"
 
 
 @command.command("list", epilog=CODES)
@@ -130,13 +159,20 @@ def revoke(config: Path, name: str) -> None:
 
 
 def _directory(config: Path) -> str:
+    return _of(_node(config), config)
+
+
+def _node(config: Path) -> Config:
     try:
-        directory = load(config).config.access.robots
+        return load(config).config
     except ConfigInvalid as invalid:
         _fail(str(invalid), EXIT_INVALID)
-    if directory is None:
+
+
+def _of(node: Config, config: Path) -> str:
+    if node.access.robots is None:
         _fail(f"{config}: no directory of robots; add access: {{robots: DIR}}", EXIT_INVALID)
-    return directory
+    return node.access.robots
 
 
 def _fail(said: str, code: int) -> NoReturn:

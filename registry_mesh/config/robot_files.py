@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -137,9 +138,28 @@ def write_robot(
     try:
         draft.write_text(json.dumps(document, indent=2) + "\n")
         _check(draft, name)
+        _share(draft)
         os.link(draft, path)  # whole, and never over another
     finally:
         draft.unlink(missing_ok=True)
+
+
+def make_directory(path: str | Path) -> None:
+    """Make the directory of robots where it is not there: whoever may enter the one above may read it, whatever the
+    caller's umask is. No secret is in it. OSError."""
+    directory = Path(path)
+    with suppress(FileExistsError):
+        directory.mkdir()
+        directory.chmod(0o755 & directory.parent.stat().st_mode | 0o700)
+
+
+def _share(file: Path) -> None:
+    """Let those read it who read the directory, the node's user among them: root makes it, often with a strict umask.
+    One file that cannot be read would hold up all changes of access."""
+    there = file.parent.stat()
+    file.chmod(0o600 | there.st_mode & 0o044)
+    if os.geteuid() == 0:
+        os.chown(file, there.st_uid, there.st_gid)
 
 
 def _check(draft: Path, name: str) -> None:

@@ -237,6 +237,7 @@ def test_a_repository_without_its_registry_is_one_of_the_nodes_own(origin: Path)
         code, text = said("explain", "anonymous", "pull", ref, origin)
         assert (code, text.startswith("■ No. No line allows it")) == (1, True), ref
     assert said("explain", "alice", "push", "atlas/app", origin)[0] == 0
+    assert said("explain", "alice", "pull", "my_team/app", origin)[0] == 0, "what no host's name can be"
 
 
 def test_a_registry_is_never_guessed(origin: Path) -> None:

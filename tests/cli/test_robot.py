@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,52 @@ def test_a_robot_from_birth_to_revocation(config: Path) -> None:
 def test_what_makes_no_robot(config: Path, arguments: tuple[str, ...]) -> None:
     assert said("create", config, *arguments)[0] == 2
     assert list((config.parent / "robots").iterdir()) == []
+
+
+def test_who_may_read_the_directory_may_read_a_robot_whatever_the_umask_is(config: Path) -> None:
+    """Root makes robots, and the node has a user of its own: a file that it cannot read holds up all changes."""
+    before = os.umask(0o077)
+    try:
+        said("create", config, "ci", "--repo", "x")
+        (config.parent / "robots" / "ci.json").unlink()
+        (config.parent / "robots").chmod(0o750)
+        said("create", config, "ci", "--repo", "x")
+        modes = [(config.parent / "robots" / "ci.json").stat().st_mode & 0o777]
+        (config.parent / "robots" / "ci.json").unlink()
+        (config.parent / "robots").rmdir()
+        config.parent.chmod(0o755)
+        said("create", config, "ci", "--repo", "x")
+    finally:
+        os.umask(before)
+    made = config.parent / "robots"
+    modes += [path.stat().st_mode & 0o777 for path in (made, made / "ci.json")]
+    assert modes == [0o640, 0o755, 0o644]
+
+
+def test_a_robot_of_a_private_registry_has_to_name_it_and_that_is_said(config: Path) -> None:
+    login = config.parent / "login"
+    login.write_text("user:password")
+    login.chmod(0o600)
+    whole = json.loads(config.read_text())
+    hub = {"parents": [["https://hub.example"]], "credentials": f"file:{login}", "aliases": ["hub.old"]}
+    config.write_text(json.dumps({**whole, "role": "site", "registries": {"hub.example": hub}}))
+    code, text = said("create", config, "ci", "--repo", "x", "--allow", "push")
+    assert (code, text.splitlines()[2:]) == (
+        0,
+        [
+            "note: it reads nothing of hub.example, fetched with credentials of this node: "
+            "revoke it, and make it with --registry hub.example",
+            "note: a site takes no pushes and no deletes, whatever a robot may do",
+        ],
+    )
+    for i, name in enumerate(("hub.example", "hub.old", "HUB.example:443")):
+        code, text = said("create", config, f"ci-{i}", "--repo", "x", "--registry", name)
+        assert (code, "note:" in text) == (0, False), text
+        assert load_robots(config.parent / "robots")[f"ci-{i}"].file.registries == ("hub.example",)
+    code, text = said("create", config, "other", "--repo", "x", "--registry", "hub.exmaple")
+    assert code == 2
+    assert "hub.exmaple is no registry of this node, which serves hub.example" in text
+    assert not (config.parent / "robots" / "other.json").exists()
 
 
 @pytest.mark.parametrize(

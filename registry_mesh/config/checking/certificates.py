@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,6 +49,26 @@ def check_pair(certificate: str, key: str, now: datetime | None = None) -> Itera
                 f"{key} is not the key of {certificate}",
                 "the leaf must be the first in the certificate file",
             )
+
+
+def names_of(certificate: str) -> tuple[str, ...]:
+    """Names and addresses that the first certificate of the file is for; none where nothing can be read there."""
+    from cryptography import x509
+
+    data = _read(certificate)
+    try:
+        leaf = x509.load_pem_x509_certificates(data if isinstance(data, bytes) else b"")[0]
+        said = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, IndexError, x509.ExtensionNotFound):
+        return ()
+    dns = said.get_values_for_type(x509.DNSName)
+    return (*dns, *map(str, said.get_values_for_type(x509.IPAddress)))
+
+
+def is_for(names: Sequence[str], host: str) -> bool:
+    """Whether a client that asks `host` takes a certificate with these names; `*` is all of one label."""
+    wild = "*." + host.partition(".")[2]
+    return any(each.lower() in (host.lower(), wild.lower()) for each in names)
 
 
 def authorities_fault(path: str) -> str | None:

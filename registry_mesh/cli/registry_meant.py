@@ -1,4 +1,4 @@
-"""Which registry and repository a person means whose rights are asked for."""
+"""Which registry of a node, and which repository, a person means."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def named(ref: str, node: Config | None, policies: Policies) -> tuple[RegistryNa
             registry, rest = _default(node), ref
         if registry is None:
             at = f"REGISTRY/{ref}" if node is None or "." not in first else "REGISTRY/REPOSITORY"
-            raise click.BadParameter(f"{ref}: {first} is no registry{_served(node)}; write {at}")
+            raise click.BadParameter(f"{ref}: {first} is no registry{serves(node)}; write {at}")
         return registry, full_name(registry, parse_name(rest.partition(":")[0].partition("@")[0]))
     except Refusal as refusal:
         raise click.BadParameter(f"{ref}: {refusal.reason}; write REGISTRY/REPOSITORY") from None
@@ -36,20 +36,27 @@ def _registry(first: str, node: Config | None, policies: Policies) -> RegistryNa
     """The registry that the first part of a reference names; None where it names none. Without a node it is one by its
     looks, as for clients, or because a policy names it."""
     looks = "." in first or ":" in first or first == "localhost"
-    if not looks and node is None:
-        named = {host for entry in policies.entries for host in entry.registries or ()}
-        return RegistryName(first) if first in named else None
-    known = parse_registry(first)
+    if node is None and not looks:
+        spoken = {host for entry in policies.entries for host in entry.registries or ()}
+        return RegistryName(first) if first in spoken else None
     if node is None:
-        return known
+        return parse_registry(first)
+    there = served(first, node)
+    if there is None and looks:
+        raise click.BadParameter(f"{first} is no registry{serves(node)}")
+    return there
+
+
+def served(host: str, node: Config) -> RegistryName | None:
+    """The registry of the node that is called so, by whatever of its names; None where it serves none."""
+    try:
+        known = parse_registry(host)
+    except Refusal:
+        return None
     if known == _own(node) or known in node.registries:
         return known
-    for host, each in node.registries.items():
-        if known in each.aliases:
-            return RegistryName(host)
-    if looks:
-        raise click.BadParameter(f"{first} is no registry{_served(node)}")
-    return None
+    aliased = (RegistryName(each) for each, has in node.registries.items() if known in has.aliases)
+    return next(aliased, None)
 
 
 def _own(node: Config) -> RegistryName | None:
@@ -62,7 +69,8 @@ def _default(node: Config) -> RegistryName | None:
     return _own(node) or next(named, None)
 
 
-def _served(node: Config | None) -> str:
+def serves(node: Config | None) -> str:
+    """What follows `X is no registry`."""
     if node is None:
         return "'s name"
     own = _own(node)
