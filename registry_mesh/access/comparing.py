@@ -20,13 +20,15 @@ from pathlib import Path
 from typing import Final
 
 from registry_mesh.oci.refusals import TooManyRequests
+from registry_mesh.ports.client import CLIENT
 from registry_mesh.tasks.threads import offload
 from registry_mesh.telemetry.logs import FIELDS
 
 log: Final = logging.getLogger(__name__)
 
-WAITING: Final = 64
-"""Logins that may wait for their comparison, or be compared; one more is told to come again."""
+WAITING: Final = 128
+"""Logins that may wait for their comparison, or be compared; one more is told to come again. So is a client that has as
+many of them as there is room left: one alone has half of it, and however many one sends, others are let in."""
 IDLE: Final = 60.0
 """Seconds without a login after which the process ends."""
 REST: Final = 1.0
@@ -39,6 +41,7 @@ _FAILED: Final = "passwords cannot be verified right now: come again"
 class _Question:
     line: bytes
     answer: asyncio.Future[bool]
+    client: str
 
 
 class Comparing:
@@ -56,14 +59,19 @@ class Comparing:
 
     async def fits(self, password: str, hashed: str) -> bool:
         """Whether the hash is that of the password. `TooManyRequests` where too many wait, or nothing can compare."""
-        if len(self._asked) >= WAITING:
+        client = CLIENT.get()
+        if not self._has_room(client):
             raise TooManyRequests("many logins wait to be verified: come again")
         number = next(self._numbers)
         line = json.dumps([number, password, hashed]).encode() + b"\n"
-        question = _Question(line, asyncio.get_running_loop().create_future())
+        question = _Question(line, asyncio.get_running_loop().create_future(), client)
         self._asked[b"%d" % number] = question
         self._say(line)
         return await question.answer
+
+    def _has_room(self, client: str) -> bool:
+        room = WAITING - len(self._asked)
+        return room > (sum(each.client == client for each in self._asked.values()) if client else 0)
 
     def _say(self, line: bytes) -> None:
         if self._input is not None:

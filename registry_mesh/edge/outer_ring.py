@@ -31,6 +31,7 @@ from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.connection import Answered, Connection
 from registry_mesh.oci.endpoints import Endpoint
 from registry_mesh.oci.refusals import NameUnknown, Refusal, Unauthorized
+from registry_mesh.ports.client import CLIENT
 from registry_mesh.ports.failures import Failure, NotHeld
 from registry_mesh.ports.hops import HOPS, REASON, SIBLING, Hops, asks_of, passed
 from registry_mesh.ports.share import SHARE
@@ -193,7 +194,9 @@ class OuterRing:
             )
 
     def _begin_share(self, exchange: Exchange) -> None:
-        """What works for this request knows how much parents may be asked for in vain. An origin has none to ask."""
+        """What works for this request knows whose it is, and how much parents may be asked for in vain. An origin has
+        none to ask."""
+        CLIENT.set(exchange.connection.client)
         if self._traffic.unknown is not None and self._role_name != "origin":
             hops = HOPS.get()
             below = hops is not None and bool(hops.below)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from registry_mesh.access.comparing import PROGRAM, WAITING, Comparing
 from registry_mesh.assembly.supervision.loops import LoopName, loop_factory
 from registry_mesh.oci.refusals import TooManyRequests
+from registry_mesh.ports.client import CLIENT
 from tests.eventually import SECONDS, eventually
 
 HASH = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
@@ -55,6 +56,24 @@ async def test_the_queue_is_bounded() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     with pytest.raises(TooManyRequests):  # their hashes are made all the same
         await comparing.fits("wonder", HASH)
+
+
+async def test_one_client_leaves_room_for_others() -> None:
+    comparing = Comparing(SILENT)
+
+    async def log_in(client: str) -> None:
+        CLIENT.set(client)
+        await comparing.fits("wonder", HASH)
+
+    tasks = list[asyncio.Task[None]]()
+    for client, waiting in (("one", WAITING // 2), ("two", WAITING // 4), ("three", WAITING // 8)):
+        asked = [asyncio.create_task(log_in(client)) for _ in range(WAITING)]
+        await asyncio.sleep(0)
+        assert sum(not each.done() for each in asked) == waiting
+        tasks += asked
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_hashes_of_several_lanes_do_not_wait_for_each_other() -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from ipaddress import ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry_mesh.access.authorizer import Authorizer
+from registry_mesh.access.tokens import Tokens, new_key
+from registry_mesh.auth.basic import Login
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.grants import Scope
+from registry_mesh.auth.policies import Policies
 from registry_mesh.edge.client_limits import AHEAD, CLIENTS, ClientLimits, Limits, client_of
 from registry_mesh.edge.settings import Settings
+from registry_mesh.ports.access import Issued
+from registry_mesh.ports.client import CLIENT
 from tests.edge.conftest import Start
 from tests.simulators.role import SimulatedRole
 
@@ -88,3 +98,33 @@ async def test_one_client_s_connections(start: Start) -> None:
     async with edge.raw(), edge.raw() as (reader, writer):
         writer.write(b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readline()).split()[1] == b"200"
+
+
+class Heard(Authorizer):
+    """Notes whose logins it verifies."""
+
+    clients: list[str]
+
+    async def learn(self, authorization: str) -> None:
+        self.clients.append(CLIENT.get())
+        await super().learn(authorization)
+
+    async def issue(self, login: Login | None, scopes: Sequence[Scope]) -> Issued:
+        self.clients.append(CLIENT.get())
+        return await super().issue(login, scopes)
+
+
+@pytest.mark.parametrize(
+    ("limits", "client"),
+    [(Limits(unknown=10), "127.0.0.1"), (Limits(unknown=10, exempt=(ip_network("127.0.0.0/8"),)), "")],
+)
+async def test_who_verifies_a_login_knows_whose_it_is(start: Start, limits: Limits, client: str) -> None:
+    """So that one client's wrong passwords leave room for the logins of others."""
+    heard = Heard(Book(Policies((), {})), Tokens(new_key(), "node", "node", 300), time.time)
+    heard.clients = []
+    settings = Settings(policy=heard, tokens=heard, client_limits=limits)
+    edge = await start(SimulatedRole(), settings)
+    for path in ("/v2/", "/token"):
+        answer = await edge.ask("GET", path, Authorization="Basic YTpi")
+        assert answer.status == 401
+    assert heard.clients == [client, client]
