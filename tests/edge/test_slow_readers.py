@@ -13,6 +13,7 @@ import pytest
 
 from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.chunks.chunk_map import MIB
+from registry_mesh.edge.patience import LOOKS
 from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.wire.sending import UNSENT
 from registry_mesh.oci.digest import Digest
@@ -78,8 +79,12 @@ async def test_who_reads_nothing_makes_room_for_who_asks(start: Start, store: Di
     digest = await put(store, pattern(SIZE, 0))
     edge.shelf.links.add(digest)
     nobody = [reading_nothing(edge, digest) for _ in range(3)]
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     async with nobody[0], nobody[1], nobody[2]:
-        assert (await edge.ask("GET", "/v2/")).status == 503, "nobody is told to go who has just come"
+        status = (await edge.ask("GET", "/v2/")).status
+        looked = loop.time() - began >= SETTINGS.send_timeout / LOOKS
+        assert status == 503 or looked, "nobody is told to go who has just come"
         await eventually(lambda: edge.ask("GET", "/v2/"), "room", until=lambda answer: answer.status == 200)
         await eventually(lambda: edge.server.running == 2, "one of them has gone")
 

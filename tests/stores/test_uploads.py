@@ -10,7 +10,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from tests.simulators.origins import HandClock
 from tests.suites.cache_store import map_of
 from tests.suites.maps_of import fits
 
+HUSH = 0.1
+"""Seconds after which a holder is quiet."""
 OWNER = Owner(RepositoryName("atlas/athena"), "alice")
 DATA = os.urandom(2 * CHUNK + 12_345)
 
@@ -57,14 +59,14 @@ async def opening(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClo
 
         async def opened(patience: float) -> Uploads:
             if request.param == "memory":
-                return MemoryUploads(MemoryStore(), clock, expiry=100, patience=patience, quiet=0.1)
+                return MemoryUploads(MemoryStore(), clock, expiry=100, patience=patience, quiet=HUSH)
             if settings is not None:
                 bucket = await S3Store.start(settings)
                 stack.push_async_callback(bucket.close)
                 return bucket.uploads(clock, expiry=100, patience=patience)
             store = await DiskStore.start(tmp_path)
             folder = tmp_path / "uploads"
-            return DiskUploads(folder, store, clock, expiry=100, patience=patience, quiet=0.1)
+            return DiskUploads(folder, store, clock, expiry=100, patience=patience, quiet=HUSH)
 
         yield opened
 
@@ -154,25 +156,40 @@ async def test_who_comes_back_waits_for_the_end_of_the_one_before(opening: Openi
 
 
 async def test_a_holder_at_work_keeps_its_turn(uploads: Uploads) -> None:
+    """Where the machine stood still it was not at work: then it is done once more."""
+    for _ in range(9):
+        kept, longest = await holds(uploads)
+        if kept or longest < HUSH:
+            break
+    assert kept
+
+
+async def holds(uploads: Uploads) -> tuple[bool, float]:
+    """Whether who writes on keeps its turn though another wants it, and its longest pause."""
+    loop, longest, worked = asyncio.get_running_loop(), 0.0, asyncio.get_running_loop().time()
     id = (await uploads.begin(OWNER, "sha256")).id
-    async with uploads.append(OWNER, id, None) as ingest:
-        late = asyncio.create_task(send(uploads, id, b"x", 0))
-        while not late.done():
-            await ingest.write(b"")
-            await asyncio.sleep(0.01)
-        with pytest.raises(BlobUploadInvalid):
-            await late
-        await ingest.write(b"abc")
-    await commit(uploads, id, Digest.of(b"abc"))
+    with suppress(BlobUploadInvalid):
+        async with uploads.append(OWNER, id, None) as ingest:
+            late = asyncio.create_task(send(uploads, id, b"x", 0))
+            while not late.done():
+                await ingest.write(b"")
+                await asyncio.sleep(0.01)
+                longest, worked = max(longest, loop.time() - worked), loop.time()
+            if not isinstance(late.exception(), BlobUploadInvalid):
+                return False, longest
+            await ingest.write(b"abc")
+        await commit(uploads, id, Digest.of(b"abc"))
+        return True, longest
+    return False, longest
 
 
 @pytest.fixture(params=["memory", "disk"])
 async def impatient(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClock) -> Uploads:
     """Sessions whose holders give way soon (in a bucket the lease is what runs out)."""
     if request.param == "memory":
-        return MemoryUploads(MemoryStore(), clock, patience=60, quiet=0.1)
+        return MemoryUploads(MemoryStore(), clock, patience=60, quiet=HUSH)
     store = await DiskStore.start(tmp_path)
-    return DiskUploads(tmp_path / "uploads", store, clock, patience=60, quiet=0.1)
+    return DiskUploads(tmp_path / "uploads", store, clock, patience=60, quiet=HUSH)
 
 
 async def test_a_quiet_holder_gives_way_to_who_goes_on_where_it_stands(impatient: Uploads) -> None:
