@@ -25,7 +25,7 @@ from tests.mesh.test_bucket_site import s3_of
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
-from tests.simulators.pauses import patient_client
+from tests.simulators.pauses import Pauses, patient_client, watched
 from tests.suites.bytes_of import pattern
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -191,7 +191,8 @@ async def test_a_sibling_that_hangs_is_waited_for_once(site: Team) -> None:
         digest = site.parent.add(data)
         if brings(digest, 4) == 1:
             digests.append(digest)
-    seconds = [await _timed(site, digest) for digest in digests]
+    async with watched() as pauses:
+        seconds = [await _timed(site, digest, pauses) for digest in digests]
     site.links[1].conditions.hang = False
     assert sum(seconds[1:]) < 10
     assert site.links[1].counts.connections - connected < 2 * len(digests) + 20
@@ -226,10 +227,10 @@ async def _moved_where_the_first_is_lost(site: Team, data: bytes) -> int | None:
     return moved if lost else None
 
 
-async def _timed(site: Team, digest: Digest) -> float:
-    began = asyncio.get_running_loop().time()
-    assert same(await site.get(0, digest), 200, site.parent.blobs[str(digest)])
-    return asyncio.get_running_loop().time() - began
+async def _timed(site: Team, digest: Digest, pauses: Pauses) -> float:
+    answer, seconds = await pauses.timed(site.get(0, digest))
+    assert same(answer, 200, site.parent.blobs[str(digest)])
+    return seconds
 
 
 async def test_of_four_one_is_killed_and_one_cut_off_under_load(site: Team) -> None:

@@ -191,9 +191,9 @@ async def test_a_stream_that_stalls_goes_on_at_the_other_parent(world: TwoParent
     digest = await world.add(whole)
     world.link.conditions.stall_after = 5_000_000
     await world.start()
-    began = time.monotonic()
-    assert same(await world.get(world.blob(digest)), 200, whole)
-    assert time.monotonic() - began < 20
+    answer, seconds = await world.pauses.timed(world.get(world.blob(digest)))
+    assert same(answer, 200, whole)
+    assert seconds < 20
     assert await world.lies() == (0, 0)
     assert await world.received() <= len(whole) + 2 * CHUNK
 

@@ -36,6 +36,8 @@ class Pauses:
 
     def __init__(self) -> None:
         self._ended = -AFTER
+        self.stood = 0.0
+        """Seconds that it stood still for, in all."""
 
     def stood_since(self, began: float) -> bool:
         """Whether the loop stood still after `began`, by the monotonic clock, or so shortly before that a node may
@@ -46,8 +48,18 @@ class Pauses:
         while True:
             due = time.monotonic() + TICK
             await asyncio.sleep(TICK)
-            if time.monotonic() - due > LATE:
+            late = time.monotonic() - due
+            if late > LATE:
                 self._ended = time.monotonic()
+                self.stood += late
+
+    async def timed(self, work: Awaitable[T]) -> tuple[T, float]:
+        """What that gives, and the seconds that it took but for those in which the loop stood still."""
+        began, stood = time.monotonic(), self.stood
+        given = await work
+        took = time.monotonic() - began
+        await asyncio.sleep(2 * TICK)  # by then a pause is seen
+        return given, took - (self.stood - stood)
 
     async def whole(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` gives, who reads a body: asked once more where that broke off and the loop stood still."""

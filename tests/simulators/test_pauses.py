@@ -85,3 +85,16 @@ async def test_a_test_that_fails_is_done_again_after_a_pause_alone(pause: bool) 
         assert len(done) == 1
     else:
         assert done[1] - done[0] > AFTER, "the machine made a pause of its own"
+
+
+async def test_what_the_machine_took_is_no_time_of_what_is_measured() -> None:
+    async def stands() -> str:
+        await asyncio.sleep(2 * TICK)
+        time.sleep(LATE + 4 * TICK)
+        return "it"
+
+    async with watched() as pauses:
+        began = time.monotonic()
+        given, took = await pauses.timed(stands())
+        assert given == "it"
+        assert took <= time.monotonic() - began - LATE - 4 * TICK

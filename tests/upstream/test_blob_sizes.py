@@ -242,7 +242,9 @@ async def test_a_large_blob_labelled_by_head_too_is_unpacked_when_it_is_asked_fo
 ) -> None:
     plain = random.Random(1).randbytes(SMALL + 1)
     named = Digest.of(plain)
-    parent.answers[f"/v2/team/app/blobs/{named}"] = sends_packed(gzip.compress(plain, mtime=0), head_tells=None)
+    parent.answers[f"/v2/team/app/blobs/{named}"] = sends_packed(
+        gzip.compress(plain, mtime=0), head_tells=None
+    )
     got = []
     for _ in range(2):
         async with app.blobs.open(named) as reading:
