@@ -110,7 +110,8 @@ async def test_what_has_begun_stands_still_while_clients_are_there(node: Node) -
     await eventually(lambda: node.comes(CLIENTS), "bytes for the client")
     before = node.comes(BEHIND)
     await pull
-    assert before <= node.comes(BEHIND) <= before + 4 * CHUNK
+    # What had left the parent by then comes; all of it would be here by now, as it began first.
+    assert before <= node.comes(BEHIND) < len(BEHIND)
     await copy
     assert node.parent.asked == 2, "and goes on where it was"
 
