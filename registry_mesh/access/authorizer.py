@@ -186,7 +186,7 @@ class Authorizer:
         token = self._tokens.sign(
             identity.subject, claim(granted), self._credential(identity), now, seconds, identity.groups
         )
-        return Issued(token, now, seconds)
+        return Issued(token, now, seconds, identity.subject)
 
     def _credential(self, identity: Identity) -> str:
         """What a token states of the password or secret that it is given for: see `Claims`."""

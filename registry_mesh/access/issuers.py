@@ -121,6 +121,10 @@ class Issuer:
                     "verify_nbf": False,
                 },
             )
+        except jwt.MissingRequiredClaimError as fault:  # the signature is good by then
+            raise TokenInvalid(f"the token of {self._name} has no {fault.claim}") from None
+        except jwt.InvalidAudienceError:
+            raise TokenInvalid(f"the token of {self._name} is not for {self._audience} (aud)") from None
         except (jwt.PyJWTError, ValueError, RecursionError):
             return None
         return claims

@@ -54,8 +54,12 @@ class _File:
             return
         if "role" in document.value and "store" in document.value:
             what = "this is the configuration of a node, and no rule file"
+            named = {"rules": document.find("rules"), "retention.rules": document.find("retention", "rules")}
+            folders = " or ".join(f"{folder} ({key})" for key, folder in named.items() if folder)
             document.value = {}
-            document.report((), what, "give the folder that its key rules names, or the files in it")
+            document.report(
+                (), what, f"give {folders or 'the folder that its key rules names'}, or the files in it"
+            )
             return
         try:
             RuleFile.model_validate(document.value)

@@ -87,6 +87,8 @@ async def _issue(
 ) -> None:
     exchange.login = login.user if login is not None else None
     issued = await service.issue(login, scopes)
+    if login is not None:
+        exchange.login = issued.subject  # the caller, as policies and all other lines of the log name it
     at = datetime.fromtimestamp(int(issued.at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     body = {
         "token": issued.token,

@@ -12,11 +12,12 @@ from registry_mesh.auth.grants import Scope
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """A token, the Unix time at which it was made, and the seconds for which it is good."""
+    """A token, the Unix time at which it was made, the seconds for which it is good, and whose it is."""
 
     token: str = field(repr=False)
     at: float
     seconds: int
+    subject: str
 
 
 class TokenService(Protocol):

@@ -120,6 +120,23 @@ def test_what_is_none_of_its_tokens_for_us(gitlab: Issuer, given: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (token(aud="other.example"), "the token of gitlab is not for registry.example (aud)"),
+        (token(aud=None), "the token of gitlab has no aud"),
+        (token(exp=None), "the token of gitlab has no exp"),
+        (token(OTHER, aud="other.example"), "the token is not one of gitlab for this node"),
+    ],
+)
+def test_what_is_wrong_with_one_of_its_tokens_is_said_where_the_issuer_signed_it(
+    gitlab: Issuer, given: str, why: str
+) -> None:
+    with pytest.raises(TokenInvalid) as refused:
+        gitlab.verify(given, NOW)
+    assert str(refused.value) == why
+
+
+@pytest.mark.parametrize(
     "keys",
     [{}, {"keys": []}, {"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "HS256"}]}, {"keys": 7}],
 )

@@ -315,11 +315,17 @@ def test_a_day_that_comes_now_and_then_is_one(every: str) -> None:
 
 
 def test_the_configuration_of_a_node_is_no_rule_file() -> None:
-    (fault,) = faults("role: site\nname: x\nstore: {disk: {path: x}}\nrules: rules\n")
-    assert fault.endswith(
-        "this is the configuration of a node, and no rule file; give the folder that its key rules names, "
-        "or the files in it"
-    )
+    node = "role: site\nname: x\nstore: {disk: {path: x}}\n"
+    for more, named in (
+        ("rules: r\n", "r (rules)"),
+        ("retention: {rules: keep}\n", "keep (retention.rules)"),
+        ("rules: r\nretention: {rules: keep}\n", "r (rules) or keep (retention.rules)"),
+        ("", "the folder that its key rules names"),
+    ):
+        (fault,) = faults(node + more)
+        assert fault.endswith(
+            f"this is the configuration of a node, and no rule file; give {named}, or the files in it"
+        )
 
 
 def test_what_is_left_without_quotes_or_a_sign_is_said_so() -> None:

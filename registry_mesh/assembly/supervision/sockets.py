@@ -102,7 +102,7 @@ def listen(address: str, port: int, count: int = 1, patience: float = 0.0) -> li
         except OSError as fault:
             taken = fault.errno == errno.EADDRINUSE
             if not taken or time.monotonic() >= until:
-                who = f"; `ss -ltnp sport = :{port}` names the program" if taken else ""
+                who = f"; `ss -tanp sport = :{port}` names the program" if taken else ""
                 where = host_and_port(address, port)
                 raise AddressTaken(f"cannot listen on {where}: {fault.strerror or fault}{who}") from None
         time.sleep(AGAIN)

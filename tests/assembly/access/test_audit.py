@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,9 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from registry_mesh.assembly.node.build import Node, running
+from registry_mesh.auth.robots import digest
 from registry_mesh.cli.main import main
+from registry_mesh.config.robot_files import write_robot
 from registry_mesh.oci.digest import Digest
 from registry_mesh.telemetry.audit import EVENTS, SCHEMA_ID, json_schema, line
 from tests.assembly.access.test_policy_in_force import ALICE, config
@@ -74,6 +78,22 @@ async def do_everything(node: Node, folder: Path) -> None:
     await eventually(lambda: any(each["event"] == "access-invalid" for each in lines(folder)), "the fault")
     images = f"{node.admin_url}/api/1/images/evict"
     assert await ask("POST", images, None, b'{"images": ["a\\nb"]}') in (400, 404)
+
+
+async def test_a_login_is_the_callers_by_the_name_that_all_other_lines_have(tmp_path: Path) -> None:
+    """Who looks for what `robot:ci` did finds its logins, and those that were refused by what was written there."""
+    (tmp_path / "robots").mkdir()
+    now = datetime.now(UTC)
+    times = now, now + timedelta(days=1)
+    write_robot(tmp_path / "robots", "ci", digest("rmr_secret"), times, ["push"], ["**"], [])
+    access = {"robots": str(tmp_path / "robots"), "anonymous": "nothing"}
+    log = {"audit": str(tmp_path / "audit.log")}
+    async with running(config(tmp_path, registry="r.example", access=access, log=log)) as node:
+        for secret, status in (("rmr_secret", 200), ("rmr_wrong", 401)):
+            login = "Basic " + base64.b64encode(f"robot$ci:{secret}".encode()).decode()
+            assert await ask("GET", f"{node.url}/token", login) == status
+    told = [(each["event"], each["subject"]) for each in lines(tmp_path)]
+    assert told == [("login", "robot:ci"), ("login-refused", "robot$ci")]
 
 
 async def test_whatever_is_to_be_in_it_is_and_fits_the_schema(tmp_path: Path) -> None:

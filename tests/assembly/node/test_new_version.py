@@ -199,7 +199,7 @@ def test_a_new_version_moves_to_another_address_unless_it_is_taken(installed: In
     installed.reload()
     eventually_here(lambda: installed.has_taken_over("99.0.0"), node.tail, 120)
     assert serves(f"{node.url}/v2/")
-    taken = f"Address already in use; `ss -ltnp sport = :{port}` names the program"
+    taken = f"Address already in use; `ss -tanp sport = :{port}` names the program"
     assert f"cannot listen on 127.0.0.1:{port}: {taken}: the node stays" in node.log.read_text()
     installed.move(port := free_port())
     installed.reload()

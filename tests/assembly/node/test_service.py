@@ -411,7 +411,7 @@ def test_a_taken_port_is_said_in_a_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"error: cannot listen on 127.0.0.1:{port}: Address already in use; "
-        f"`ss -ltnp sport = :{port}` names the program"
+        f"`ss -tanp sport = :{port}` names the program"
     )
 
 
