@@ -19,6 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from registry_mesh.access.turns import Turns
 from registry_mesh.oci.refusals import TooManyRequests
 from registry_mesh.ports.client import CLIENT
 from registry_mesh.tasks.threads import offload
@@ -29,6 +30,8 @@ log: Final = logging.getLogger(__name__)
 WAITING: Final = 128
 """Logins that may wait for their comparison, or be compared; one more is told to come again. So is a client that has as
 many of them as there is room left: one alone has half of it, and however many one sends, others are let in."""
+AHEAD: Final = 4
+"""Of them the process is asked at a time: twice as many as it compares at once. The others wait here, by turns."""
 IDLE: Final = 60.0
 """Seconds without a login after which the process ends."""
 REST: Final = 1.0
@@ -39,7 +42,6 @@ _FAILED: Final = "passwords cannot be verified right now: come again"
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    line: bytes
     answer: asyncio.Future[bool]
     client: str
 
@@ -54,6 +56,9 @@ class Comparing:
         self._numbers = count()
         self._asked: dict[bytes, _Question] = {}
         """By the number that stands in the answer. Who does not wait any more still counts: the hash is made."""
+        self._turns = Turns[bytes]()
+        """Of these the questions that the process was not asked yet, and how many it was asked and has not answered."""
+        self._under_way = 0
         self._input: asyncio.StreamWriter | None = None
         self._life: asyncio.Task[None] | None = None
 
@@ -64,21 +69,26 @@ class Comparing:
             raise TooManyRequests("many logins wait to be verified: come again")
         number = next(self._numbers)
         line = json.dumps([number, password, hashed]).encode() + b"\n"
-        question = _Question(line, asyncio.get_running_loop().create_future(), client)
+        question = _Question(asyncio.get_running_loop().create_future(), client)
         self._asked[b"%d" % number] = question
-        self._say(line)
+        self._turns.add(client, line)
+        self._feed()
         return await question.answer
 
     def _has_room(self, client: str) -> bool:
         room = WAITING - len(self._asked)
         return room > (sum(each.client == client for each in self._asked.values()) if client else 0)
 
-    def _say(self, line: bytes) -> None:
-        if self._input is not None:
+    def _feed(self) -> None:
+        """Ask the process as much as it can work on; begin it where there is none."""
+        if self._input is None:
+            if self._life is None or self._life.done():
+                self._life = asyncio.create_task(self._live())
+            return
+        while self._under_way < AHEAD and (line := self._turns.take()) is not None:
+            self._under_way += 1
             with suppress(ConnectionError, RuntimeError):  # it has ended, which is about to be heard
                 self._input.write(line)
-        elif self._life is None or self._life.done():
-            self._life = asyncio.create_task(self._live())
 
     async def _live(self) -> None:
         while self._asked:
@@ -95,8 +105,8 @@ class Comparing:
         process, ours = _begun(self._program)
         try:
             output, self._input = await asyncio.open_unix_connection(sock=ours)
-            for question in self._asked.values():
-                self._say(question.line)
+            self._under_way = 0
+            self._feed()
             return await self._hear(output)
         finally:
             process.kill()
@@ -123,6 +133,8 @@ class Comparing:
     def _answered(self, line: bytes) -> None:
         number, _, said = line.strip().partition(b" ")
         answer = self._asked.pop(number).answer
+        self._under_way -= 1
+        self._feed()
         if answer.done():
             return
         if said == b"?":
@@ -137,6 +149,7 @@ class Comparing:
             extra={FIELDS: {"why": why}},
         )
         asked, self._asked = self._asked, {}
+        self._turns.clear()
         for question in asked.values():
             if not question.answer.done():
                 question.answer.set_exception(TooManyRequests(_FAILED))

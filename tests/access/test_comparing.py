@@ -76,6 +76,24 @@ async def test_one_client_leaves_room_for_others() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+ECHO = "import json, sys\nfor line in sys.stdin: print(json.loads(line)[0], 0, flush=True)"
+
+
+async def test_the_clients_take_turns() -> None:
+    """One that comes behind many of another waits for what is under way, and for one more."""
+    comparing, answered = Comparing((sys.executable, "-c", ECHO)), list[str]()
+
+    async def log_in(client: str) -> None:
+        CLIENT.set(client)
+        await comparing.fits("wonder", HASH)
+        answered.append(client)
+
+    async with asyncio.timeout(SECONDS):
+        await asyncio.gather(*[log_in(client) for client in ["many"] * (WAITING // 2) + ["one", "other"]])
+    assert len(answered) == WAITING // 2 + 2
+    assert set(answered[1:3]) == {"one", "other"}, answered[:10]
+
+
 async def test_hashes_of_several_lanes_do_not_wait_for_each_other() -> None:
     """Two of argon2id at once are a deadlock of OpenSSL's, after which nobody could log in any more."""
     comparing = Comparing()
