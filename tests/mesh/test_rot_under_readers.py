@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -82,6 +83,7 @@ class Readers:
         part = (start, stop) != (0, SIZE)
         fields = {"Range": f"bytes={start}-{stop - 1}"} if part else {}
         got = bytearray()
+        began = time.monotonic()
         try:
             async with client.get(self.world.blob(self.digest), headers=fields) as answer:
                 async for data in answer.content.iter_any():
@@ -91,6 +93,8 @@ class Readers:
                     if answer.status == (206 if part else 200)
                     else f"{answer.status} with {len(got)} bytes"
                 )
+                if answer.status == 503 and self.world.pauses.stood_since(began):
+                    return  # the parent, which stands in this loop, was right to be given up
         except BROKEN:
             outcome = "cut off"
         self.seen[outcome] += 1

@@ -31,7 +31,7 @@ from tests.eventually import eventually
 from tests.simulators.bucket import Bucket
 from tests.simulators.link import Link
 from tests.simulators.parent import PlainParent, plain_parent
-from tests.simulators.pauses import patient_client
+from tests.simulators.pauses import Pauses, patient
 from tests.simulators.ports import free_port
 from tests.suites.bytes_of import pattern
 
@@ -91,6 +91,7 @@ class World:
     link: Link
     node: nodes.Node
     client: aiohttp.ClientSession
+    pauses: Pauses
     image: Digest
     table: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -109,10 +110,14 @@ class World:
     async def ask(self, whose: str, shape: Shape) -> tuple[int, bytes, str]:
         """Status, body, where the client is sent to."""
         url = self.url(whose, shape)
-        async with self.client.request(
-            shape.method, url, headers=shape.fields, allow_redirects=False
-        ) as answer:
-            return answer.status, await answer.read(), answer.headers.get("Location", "")
+
+        async def ask() -> tuple[int, bytes, str]:
+            async with self.client.request(
+                shape.method, url, headers=shape.fields, allow_redirects=False
+            ) as answer:
+                return answer.status, await answer.read(), answer.headers.get("Location", "")
+
+        return await self.pauses.whole(ask)
 
     async def strangers(self, state: str) -> None:
         """Each asks for everything, twice: the second answer may be a hot one."""
@@ -209,10 +214,10 @@ async def worlds(tmp_path: Path) -> AsyncIterator[Any]:
             )
             node.environment = keys
             stack.push_async_callback(asyncio.to_thread, node.kill)
-            client = await stack.enter_async_context(patient_client())
+            client, pauses = await stack.enter_async_context(patient())
             image = parent.add_image("1", LAYER)
             await asyncio.to_thread(node.start)
-            return World(parent, link, node, client, image)
+            return World(parent, link, node, client, pauses, image)
 
         yield make
 
