@@ -82,8 +82,10 @@ async def from_elsewhere(config: Config, told: list[dict[str, object]]) -> Async
 
 
 async def status(url: str, context: ssl.SSLContext, **headers: str) -> int:
-    connector = aiohttp.TCPConnector(ssl=context)
-    async with aiohttp.request("GET", url, headers=headers, connector=connector) as answer:
+    async with (
+        aiohttp.TCPConnector(ssl=context) as connector,
+        aiohttp.request("GET", url, headers=headers, connector=connector) as answer,
+    ):
         return answer.status
 
 
@@ -107,8 +109,10 @@ async def test_certificates_that_are_named_and_no_others(authorities: Authoritie
 
 
 async def metrics(url: str, authorities: Authorities) -> str:
-    connector = aiohttp.TCPConnector(ssl=authorities.client())
-    async with aiohttp.request("GET", f"{url}/metrics", connector=connector) as answer:
+    async with (
+        aiohttp.TCPConnector(ssl=authorities.client()) as connector,
+        aiohttp.request("GET", f"{url}/metrics", connector=connector) as answer,
+    ):
         return await answer.text()
 
 

@@ -82,9 +82,10 @@ async def origin(authorities: Authorities) -> AsyncIterator[str]:
 
 
 async def status(url: str, context: ssl.SSLContext, **headers: str) -> int:
-    async with aiohttp.request(
-        "GET", url, headers=headers, connector=aiohttp.TCPConnector(ssl=context)
-    ) as answer:
+    async with (
+        aiohttp.TCPConnector(ssl=context) as connector,
+        aiohttp.request("GET", url, headers=headers, connector=connector) as answer,
+    ):
         return answer.status
 
 
