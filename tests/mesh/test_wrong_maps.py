@@ -15,6 +15,8 @@ from registry_mesh.chunks.map_format import encode
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.span import Span
+from registry_mesh.ports.failures import Failure
+from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import RegistrySource
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
@@ -59,6 +61,9 @@ class Spoilt(Tiers):
     """Of one hop all chunk maps are spoilt on their way."""
 
     spoil: Spoil
+    flips = False
+    refuses = 0
+    """A status by which maps are refused, as a proxy does that lets blobs pass and nothing that it does not know."""
 
     async def _spoilt(self, tier: RegistrySource, hop: int) -> NearParent:
         server = Server(Plain(tier, "origin" if hop == 1 else "site"), Settings())
@@ -67,7 +72,13 @@ class Spoilt(Tiers):
         way = await self._stack.enter_async_context(gateway(f"http://127.0.0.1:{server.port}"))
 
         async def ill(request: web.Request, _: bytes, ask: Pass) -> web.Response:
+            if self.refuses and "/_mesh/chunks/" in request.path:
+                return web.Response(status=self.refuses)
             answer = await ask()
+            if self.flips and "/blobs/" in request.path and answer.status in (200, 206):
+                assert isinstance(answer.body, bytes)
+                body, headers = flipped(answer.body, len(answer.body) // 2), {**answer.headers}
+                return web.Response(status=answer.status, body=body, headers=headers)
             if "/_mesh/chunks/" not in request.path or answer.status != 200:
                 return answer
             assert isinstance(answer.body, bytes)
@@ -106,3 +117,26 @@ async def test_its_blobs_are_had_all_the_same(tiers: Spoilt, kind: str, span: Sp
     blobs = await tiers.build(1, with_map=False, alone=True)
     await eventually_right(blobs, span)
     assert not any(tiers.blamed.values())
+
+
+@pytest.mark.parametrize("span", [None, RANGE], ids=["whole", "range"])
+@pytest.mark.parametrize("status", [204, 400, 401, 403, 405, 500, 501, 502, 503])
+async def test_its_blobs_are_had_although_its_maps_are_refused(
+    tiers: Spoilt, status: int, span: Span | None
+) -> None:
+    tiers.refuses = status
+    blobs = await tiers.build(1, with_map=False, alone=True)
+    async with blobs.open(DIGEST, span) as reading:
+        given = b"".join([piece async for piece in in_memory(reading)])
+    assert given == (DATA if span is None else DATA[span.start : span.stop])
+    assert not any(tiers.blamed.values())
+
+
+async def test_no_wrong_byte_of_a_range_leaves_where_maps_are_refused(tiers: Spoilt) -> None:
+    """As what the parent alone says is not proven without them."""
+    tiers.refuses, tiers.flips = 403, True
+    blobs = await tiers.build(1, with_map=False, alone=True)
+    with pytest.raises(Failure):
+        async with blobs.open(DIGEST, RANGE) as reading:
+            async for _ in in_memory(reading):
+                pass

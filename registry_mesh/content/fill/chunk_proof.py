@@ -16,7 +16,7 @@ from typing import Final
 from registry_mesh.chunks.chunk_map import PAGE, ChunkMap, ChunkMapsDiffer, chunk_span
 from registry_mesh.chunks.sums import ChunkSum
 from registry_mesh.content.fill.chunk_sums import sums_of_written
-from registry_mesh.content.fill.map_request import ASKED, WantedSums, ask_for_map
+from registry_mesh.content.fill.map_request import ASKED, WantedSums, ask_for_map, is_withheld
 from registry_mesh.content.fill.phases import MapPhase
 from registry_mesh.content.fill.rejected import RejectedChunks
 from registry_mesh.content.fill.state import FillState
@@ -145,6 +145,10 @@ class ChunkProof:
         size = self._state.size
         return size <= FOR_A_RANGE or self._state.readers.whole(size)
 
+    def _does_without(self, failure: Failure) -> bool:
+        """Whether no map is waited for: nothing but the whole proves anything then. Who gave a page gives the next."""
+        return self.map is None and is_withheld(failure, whole=self._is_brought_whole())
+
     def _is_another(self, source: str) -> bool:
         return self._via is not None and self._via.rivals.rate(source, self._state.digest) is not None
 
@@ -175,6 +179,9 @@ class ChunkProof:
                 found = await ask_for_map(self._state, via, wanted)
                 if isinstance(found, Failure) and (len(self._asking) > 1 or not self._wanted.next(self.map)):
                     return  # another's parents tell, or have told
+                if isinstance(found, Failure) and self._does_without(found):
+                    self._state.dispute(f"no chunk map: {found.reason}")
+                    found = None
                 found = await self._signed(found, via)
                 self._found(found, via)
                 await self._settle_all(found.pages if isinstance(found, ChunkMap) else ())

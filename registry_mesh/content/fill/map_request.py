@@ -10,7 +10,19 @@ from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.via import Via
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.failures import Failure, MapsDisputed, MapUnusable, SourceDown, SourceLied
+from registry_mesh.ports.failures import (
+    Failure,
+    MapsDisputed,
+    MapUnusable,
+    NotHeld,
+    SourceDenied,
+    SourceDown,
+    SourceErred,
+    SourceLied,
+    SourceRefused,
+    SourceThrottled,
+    SourceUnavailable,
+)
 
 PAUSES: Final = (0.0, 0.1, 0.3, 0.6)
 """Seconds before each try to get the chunk map."""
@@ -52,6 +64,21 @@ class WantedSums:
         self._wanted.clear()
 
 
+_REFUSES: Final = (SourceDenied, SourceRefused, SourceErred)
+"""To ask again is of no use."""
+_LATER: Final = (SourceDown, SourceThrottled, NotHeld)
+"""It is not to be had now, no more than the blob."""
+
+
+def is_withheld(failure: Failure, *, whole: bool) -> bool:
+    """Whether a map does not come though its parent is there: a proxy may let blobs pass and nothing that it does not
+    know. `whole`: the blob is brought as a whole where it has to be, so that one does without a map that may be had
+    later, too."""
+    if isinstance(failure, _REFUSES):
+        return True
+    return whole and isinstance(failure, SourceUnavailable) and not isinstance(failure, _LATER)
+
+
 async def ask_for_map(
     state: FillState, via: Via, chunks: range, *, compare: bool = False
 ) -> ChunkMap | Failure | None:
@@ -82,6 +109,8 @@ async def ask_for_map(
         except Failure as again:
             failure = again
             wrong += isinstance(again, SourceLied | MapUnusable)
+            if isinstance(again, _REFUSES):
+                break
             continue
         if found is None or (found.size == state.size and found.covers(span)):
             if found is not None and span is not None:
