@@ -9,6 +9,7 @@ from typing import Final
 from registry_mesh.oci.span import Span
 from registry_mesh.upstream.answer import Answer
 from registry_mesh.upstream.codings import is_packed
+from registry_mesh.upstream.statuses import PAGE
 
 SMALL: Final = 256 << 10
 """Bytes of a body that is read to its end where only that tells what it is."""
@@ -84,3 +85,9 @@ def is_in_doubt(answer: Answer, headed: int | None) -> bool:
     if answer.length is None:
         return True
     return answer.length != headed if headed is not None else answer.length <= SMALL
+
+
+def is_page(answer: Answer) -> bool:
+    """Whether what is said of a blob is said of a web page, which may have taken its place: of a portal, or of who
+    mends something. Whether it is the blob for all that tells the digest of the whole."""
+    return answer.status == 200 and answer.media_type.lower() == PAGE

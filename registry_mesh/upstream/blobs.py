@@ -29,6 +29,7 @@ from registry_mesh.upstream.blob_answers import (
     is_in_doubt,
     is_labelled,
     is_no_answer,
+    is_page,
     part,
     tells_no_size,
     total,
@@ -76,7 +77,7 @@ class ParentBlobs:
             if answer.status == 404 and self._parent.session.mesh:
                 raise self._unknown(digest)
             packed = codings(answer.field("Content-Encoding"))  # the length may be of what it was packed to
-            return answer.length if answer.status == 200 and not packed else None
+            return answer.length if answer.status == 200 and not packed and not is_page(answer) else None
 
     async def _got(self, digest: Digest, beyond: float = 0.0) -> int:
         """By GET of one byte. A registry that knows no ranges sends all, and is hung up once the head tells the size.
@@ -103,6 +104,8 @@ class ParentBlobs:
             if "Range" in headers and answer.status in (206, 416):
                 return total(answer)
             self._parent.expect(answer, 200, BlobUnknown)
+            if is_page(answer):
+                raise self._page()
             counts = counts or (is_labelled(answer) and is_in_doubt(answer, None))
             return await self._counted(digest, answer) if counts or answer.length is None else answer.length
 
@@ -177,6 +180,9 @@ class ParentBlobs:
         """The same words to HEAD and to GET: clients are told the length of them."""
         return BlobUnknown(f"{self._source} does not have it", digest=str(digest))
 
+    def _page(self) -> SourceUnreadable:
+        return SourceUnreadable("sent a web page in place of a blob", source=self._source)
+
     def _unsatisfiable(self, answer: Answer) -> Exception:
         size = unsatisfied(answer)
         if size is None:
@@ -186,6 +192,8 @@ class ParentBlobs:
     def _reading(self, answer: Answer, digest: Digest, span: Span | None, told: int | None) -> BlobReading:
         """Check the head. Of an answer with more than was asked for the rest is passed over."""
         if answer.status == 200:
+            if span is not None and is_page(answer):
+                raise self._page()
             packed = digest in self._heads.packed and is_labelled(answer)
             size = self._sized(told) if packed or answer.length is None else answer.length
             wanted = span or Span(0, size)

@@ -34,7 +34,7 @@ _ANSWERED: Final = {
     403: "denied",
     429: "throttled",
 }
-_PAGE: Final = "text/html"
+PAGE: Final = "text/html"
 OWN_NODE: Final = "Registry-Mesh-Node"
 """The field in which a node of ours names itself, where it says who is above it."""
 
@@ -46,7 +46,7 @@ def counted_as(status: int, media_type: str = "", *, held: bool = False) -> str:
     registry, whatever its status."""
     if held and status == 504:
         return "unknown"
-    if status == 200 and media_type == _PAGE:
+    if status == 200 and media_type == PAGE:
         return "error"
     return _ANSWERED.get(status, "error" if status >= 400 else "ok")
 
@@ -101,5 +101,5 @@ def turned_away(status: int, challenges: Sequence[Challenge], *, login: bool) ->
 def no_registry(status: int, media_type: str) -> int:
     """Return the status of an answer to GET /v2/ that no registry gives; 0 for one that a registry may give.
     400 is what ports of HTTPS answer to plain HTTP."""
-    page = status == 200 and media_type == _PAGE
+    page = status == 200 and media_type == PAGE
     return status if status in (400, 404) or page else 0

@@ -11,7 +11,7 @@ from aiohttp import web
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.failures import SourceDenied
+from registry_mesh.ports.failures import SourceDenied, SourceUnreadable
 from registry_mesh.ports.pieces import in_memory
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.upstream.blob_answers import SMALL
@@ -272,3 +272,28 @@ async def test_a_large_layer_labelled_for_what_it_is_comes_once(
     async with app.blobs.open(named) as reading:
         assert b"".join([piece async for piece in in_memory(reading)]) == layer
     assert methods(parent) == ["GET", "HEAD"]
+
+
+async def test_a_web_page_tells_nothing_of_a_blob(parent: SimulatedRegistry, app: Repository) -> None:
+    """Neither that it is there, nor how large it is: a range beyond a page's end was told to be beyond the blob's."""
+    parent.says(PATH, body=b"<html>wait", content_type="text/html")
+    with pytest.raises(SourceUnreadable, match="web page"):
+        await app.blobs.stat(NAMED)
+    for span in (Span(2, 5), Span(70_000, 70_010)):
+        with pytest.raises(SourceUnreadable, match="web page"):
+            await read(app, span)
+
+
+async def test_a_blob_that_is_a_web_page_is_had(parent: SimulatedRegistry, app: Repository) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        if "Range" not in request.headers:
+            return web.Response(body=DATA, content_type="text/html")
+        part = request.http_range
+        start, stop = part.start or 0, min(part.stop or len(DATA), len(DATA))
+        told = {"Content-Range": f"bytes {start}-{stop - 1}/{len(DATA)}", "Content-Type": "text/html"}
+        return web.Response(status=206, body=DATA[start:stop], headers=told)
+
+    parent.answers[PATH] = answer
+    assert (await app.blobs.stat(NAMED)).size == len(DATA)
+    assert await read(app) == DATA
+    assert await read(app, Span(5, 10)) == DATA[5:10]
