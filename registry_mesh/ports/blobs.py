@@ -159,9 +159,13 @@ class Slices(Protocol):
         reading is open. False for good once all of it is there, or none will be: then it is to be opened anew."""
         ...
 
-    def rest(self) -> None:
-        """Say that nobody reads what `ready` gave any more: the store may take the blob away until `ready` is asked
-        again."""
+    def rest(self, span: Span | None = None) -> bool:
+        """Say that nobody reads what was given any more: the store may take the blob away until `ready` or `still` is
+        asked. False, and nothing is changed, where it could not tell then whether `span` is still there."""
+        ...
+
+    def still(self, span: Span) -> bool:
+        """Return whether `span`, of what was given before a `rest`, is still there; it stays from then on."""
         ...
 
 
@@ -184,8 +188,13 @@ class Buffered:
         """None: there is no body that a thread could receive."""
         return nullcontext()
 
-    def rest(self) -> None:
-        """Nothing is to be done: it keeps nothing from eviction."""
+    def rest(self, span: Span | None = None) -> bool:
+        """False: it keeps nothing from eviction."""
+        return False
+
+    def still(self, span: Span) -> bool:
+        """True: nothing takes it away."""
+        return True
 
 
 class Streamed(Buffered):

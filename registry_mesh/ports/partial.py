@@ -1,6 +1,6 @@
 """Partial blobs: the chunks of a blob that is not complete, shared among processes.
 
-A `Hold` is made of five small ports. Each part of a fill names the one it needs.
+A `Hold` is made of six small ports. Each part of a fill names the one it needs.
 """
 
 from __future__ import annotations
@@ -126,6 +126,20 @@ class Looks(Protocol):
         ...
 
 
+class Stays(Protocol):
+    """That what is held stays: an evictor passes it by."""
+
+    def rest(self) -> bool:
+        """Let it be evicted until `wake`. Nothing of it is asked, claimed, written or sent meanwhile. False where
+        something is still being done, and it stays."""
+        ...
+
+    def wake(self) -> bool:
+        """Keep it from eviction again. False where some of what was held is gone, or is going: this hold is of no more
+        use than to be closed."""
+        ...
+
+
 class Outcome(Protocol):
     """What becomes of a partial blob as a whole, in whichever process."""
 
@@ -148,7 +162,7 @@ class Outcome(Protocol):
         ...
 
 
-class Hold(Marks, Claims, Bytes, Looks, Outcome, Protocol):
+class Hold(Marks, Claims, Bytes, Looks, Stays, Outcome, Protocol):
     """A partial blob: a sparse file and the state of each of its chunks.
 
     Several processes may hold the same digest at once: state, claims and outcome are shared among them.

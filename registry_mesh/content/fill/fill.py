@@ -26,6 +26,7 @@ from registry_mesh.content.fill.retries import RetryBudget
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.transfers import Transfers
 from registry_mesh.content.fill.via import Via
+from registry_mesh.content.fill.visits import Visit, Visits
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
@@ -72,7 +73,7 @@ class Fill:
         self._completion = FillCompletion(self.state, self._proof, store)
         self._elsewhere = ClaimsElsewhere(self.state, hold)
         self._readers = self.state.readers
-        self._readings = 0
+        self._visits = Visits(hold)
         self._gives_until = 0.0
         self._loop = asyncio.get_running_loop()
 
@@ -89,16 +90,28 @@ class Fill:
     def idle(self) -> bool:
         """Whether nobody reads it and nothing runs."""
         busy = len(self._readers) or len(self.transfers) or self.state.tasks
-        return not self._readings and not busy
+        return not len(self._visits) and not busy
 
     @contextlib.contextmanager
-    def open(self) -> Iterator[None]:
-        """Not idle: a caller inside may follow the fill, and look at what it holds, at any moment."""
-        self._readings += 1
+    def open(self) -> Iterator[Visit]:
+        """Not idle: a caller inside may follow the fill, and look at what it holds, at any moment; unless it rests."""
+        visit = self._visits.open()
         try:
-            yield
+            yield visit
         finally:
-            self._readings -= 1
+            visit.close()
+
+    def doze(self) -> None:
+        """Let the blob be evicted where nobody reads and nothing runs."""
+        if self._visits.all_rest and not len(self.transfers) and not self._other_tasks():
+            self._visits.doze()
+
+    def wake(self) -> bool:
+        """Keep the blob from eviction, and be joined. False where some of it is gone: another fill is to be made."""
+        return self._visits.wake()
+
+    def _other_tasks(self) -> list[asyncio.Task[None]]:
+        return [*self.state.tasks, *self._proof.tasks(), *self._elsewhere.tasks()]
 
     @property
     def proves(self) -> bool:
@@ -237,7 +250,7 @@ class Fill:
         state = self.state
         state.close()
         self.transfers.close()
-        tasks = [*self.transfers.tasks(), *state.tasks, *self._proof.tasks(), *self._elsewhere.tasks()]
+        tasks = [*self.transfers.tasks(), *self._other_tasks()]
         for task in tasks:
             task.cancel()
         for task in tasks:

@@ -173,26 +173,26 @@ class PullThrough:
                 past = await self._past(stack, digest, span)
                 self._note(fault, digest, past.info.size)
                 return past
-        stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
+        visit = stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
         mine = self.via.place in fill.given_by
         await (self._belonging.given if mine else self._belonging.demand)(digest)
         self._sizes[digest] = fill.size
         clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
         return FillReading(
-            self, fill, clipped, hit=fill.held(clipped) == clipped and not came, joined=not begins
+            self, fill, visit, clipped, hit=fill.held(clipped) == clipped and not came, joined=not begins
         )
 
     async def _here(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         """Of a blob that is held in part, or on its way in, what could leave now. `NotHeld`."""
         if await self._size_here(digest):
             fill = await self._join(digest, span)
-            stack.enter_context(fill.open())
+            visit = stack.enter_context(fill.open())
             clipped = BlobInfo(digest, fill.size).clip(span)
             given = fill.held(clipped)
             if given == clipped or (given and self._may_be_less(fill, given, span)):
                 await self._belonging.demand(digest)
-                return FillReading(self, fill, given, hit=True)
+                return FillReading(self, fill, visit, given, hit=True)
         raise NotHeld(NOT_HELD)
 
     def _may_be_less(self, fill: Fill, given: Span, span: Span | None) -> bool:

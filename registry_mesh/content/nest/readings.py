@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 from registry_mesh.content.fill.fill import Fill
+from registry_mesh.content.fill.visits import Visit
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, FileSlice, Piece, Provenance, Reading, Streamed
@@ -50,9 +51,12 @@ class EmptyReading(Streamed):
 class FillReading(Streamed):
     """A reading of a fill under way."""
 
-    def __init__(self, through: Through, fill: Fill, span: Span, *, hit: bool, joined: bool = False) -> None:
+    def __init__(
+        self, through: Through, fill: Fill, visit: Visit, span: Span, *, hit: bool, joined: bool = False
+    ) -> None:
         self._through = through
         self._fill = fill
+        self._visit = visit
         self.info = BlobInfo(fill.digest, fill.size)
         self.span = span
         self._hit = hit
@@ -83,7 +87,16 @@ class FillReading(Streamed):
 
     def ready(self, span: Span) -> FileSlice | None:
         """The span as a slice of the partial file, if all of it is here and may leave."""
-        return self._through.ready(self._fill, span)
+        return self._through.ready(self._fill, span) if self._visit.wake() else None
+
+    def rest(self, span: Span | None = None) -> bool:
+        """The fill's blob may be evicted once all who have it open rest, and nothing brings more of it."""
+        self._visit.rest()
+        return True
+
+    def still(self, span: Span) -> bool:
+        """Whether nothing of the blob was evicted."""
+        return self._visit.wake()
 
     def pieces(self) -> AsyncIterator[Piece]:
         """The pieces of the span as they come."""

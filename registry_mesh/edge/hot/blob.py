@@ -35,6 +35,7 @@ class HotBlob:
         "pages",
         "part",
         "reading",
+        "rests",
         "sending",
         "shape",
         "size",
@@ -73,6 +74,8 @@ class HotBlob:
         """Answers on their way from its file."""
         self.lagging = 0
         """Of those the ones whose clients take next to nothing."""
+        self.rests = False
+        """Its reading was told that nobody reads, once at least."""
         self.gone = False
         """Let go: its reading is, or will be, closed."""
         self.fd = -1
@@ -93,6 +96,14 @@ class HotBlob:
     def has_grown(self) -> bool:
         """It has changed so much since that it is to be opened anew."""
         return self.growing and not self.reading.grows
+
+    def rest(self) -> None:
+        """Let the store take the blob away until it is asked for again, or a client that lags reads on."""
+        self.rests = self.reading.rest() or self.rests
+
+    def still(self, span: Span) -> bool:
+        """Whether a span of a blob that is on its way in, which was ready when its answer began, is still there."""
+        return not self.rests or self.reading.still(span)
 
     def ready(self, span: Span, now: float) -> bool:
         """Whether the span is good, by a look at the file; and the whole blob for a moment, where it is proven."""

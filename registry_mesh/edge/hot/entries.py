@@ -169,8 +169,8 @@ class Hot:
             await asyncio.sleep(min(0.5, self.idle / 2))
             now = loop.time()
             resting = [e for e in self.blobs.values() if e.used < now - self.idle and e.sending == e.lagging]
-            for entry in resting:
-                entry.reading.rest()
+            for entry in [*resting, *(e for e in self._leaving if e.sending == e.lagging)]:
+                entry.rest()
             unused = [e for e in resting if not e.sending]
             for entry in [e for e in unused if e.growing] + [e for e in self.blobs.values() if e.has_grown]:
                 await self._let_go(entry.key)

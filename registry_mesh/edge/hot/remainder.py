@@ -102,7 +102,9 @@ class Remainder:
         entry = self._entry
         now = self._loop.time()
         self._wake()
-        changed = now >= entry.until and not entry.growing and not entry.ready(self._left, now)
+        changed = now >= entry.until and not (
+            entry.still(self._left) if entry.growing else entry.ready(self._left, now)
+        )
         try:
             if changed or not self._step():
                 self._give_up("store")  # the file has changed under the answer

@@ -189,8 +189,7 @@ class Wire:
         if self._left is None or self._resting is not None or not self.waiting:
             return
         left = self._left()
-        if left and reading.ready(left) is not None:
-            reading.rest()
+        if left and reading.rest(left):
             self._resting = (reading, left)
 
     def wake(self) -> None:
@@ -198,7 +197,7 @@ class Wire:
         if self._resting is None:
             return
         (reading, left), self._resting = self._resting, None
-        if reading.ready(left) is None:
+        if not reading.still(left):
             raise TooSlow("the store has taken away what a slow client was being sent")
 
     async def _direct(self) -> socket.socket | None:

@@ -6,7 +6,7 @@ Who may change what, and under which lock:
   file). Setting MISSING: anybody, since it only costs a fetch.
 - `reserved`, together with the ledger: under `_alone` (flock on the hold file).
 - Names: under `Shelf.alone`.
-- An evictor needs the data file for itself; every hold locks it shared while it is open.
+- An evictor needs the data file for itself; every hold locks it shared while it is open and does not rest.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from registry_mesh.stores import points
 from registry_mesh.stores.checksum import crc32
 from registry_mesh.stores.disk.checked import Checked
 from registry_mesh.stores.disk.durability import DiskFsync
+from registry_mesh.stores.disk.hold_rest import HoldRest
 from registry_mesh.stores.disk.locks import lock_lead, lock_range, try_flock, unlock_range
 from registry_mesh.stores.disk.looks import PartLooks
 from registry_mesh.stores.disk.part_files import PartFiles, promote
@@ -53,6 +54,7 @@ class DiskHold:
         self.info = files.info
         self._sums = PartSums()
         self._checked = Checked(files, looks)
+        self._rest = HoldRest(files)
         self._unsynced: set[int] = set()
         self._marking = threading.Lock()  # the loop marks while a thread syncs
         self._unsynced_bytes = 0
@@ -296,6 +298,12 @@ class DiskHold:
             if not self._table.committed and not self._table.discarded:
                 self._files.end()
 
+    def rest(self) -> bool:
+        return all(each.done() for each in self._giving_back) and self._rest.begin()
+
+    def wake(self) -> bool:
+        return self._rest.end()
+
     async def close(self) -> None:
         """Give up claims, sync what was marked, drop the files where nothing is held and nobody else has them."""
         for each in self._giving_back:
@@ -306,7 +314,7 @@ class DiskHold:
 
     def _close(self) -> None:
         try:
-            if not self._table.committed and not self._table.discarded:
+            if self._rest.close() and not self._table.committed and not self._table.discarded:
                 if self._unsynced and self._files.shelf.fsync is not DiskFsync.NEVER:
                     self._sync()
                 unlock_range(self._table.fd, 0, self._table.chunks)

@@ -76,7 +76,9 @@ class Holds:
                 return False
             return True
 
+        files = self._whole_blobs.files
+        hold = WholeHold(BlobInfo(digest, file.size), file, files, look_at)
         try:
-            yield WholeHold(BlobInfo(digest, file.size), file.fd, look_at)
+            yield hold
         finally:
-            self._whole_blobs.files.release(file)
+            files.release(file, resting=hold.rests)

@@ -122,10 +122,16 @@ class DiskReading(Buffered):
     async def __aexit__(self, *_: object) -> None:
         self._blobs.files.release(self._file, resting=self._rests)
 
-    def rest(self) -> None:
+    def rest(self, span: Span | None = None) -> bool:
+        if span is not None and self.ready(span) is None:
+            return False
         if not self._rests:
             self._rests = True
             self._blobs.files.rest(self._file)
+        return True
+
+    def still(self, span: Span) -> bool:
+        return self.ready(span) is not None
 
     def ready(self, span: Span) -> FileSlice | None:
         """Where the file is unchanged and every chunk of the span was proven before. Counts as a use."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 
 from registry_mesh.chunks.chunk_map import ChunkMap, count
@@ -10,6 +11,8 @@ from registry_mesh.ports.blobs import BlobInfo, FileSlice
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState, Give
 from registry_mesh.stores.disk.hold import feed
+from registry_mesh.stores.disk.looks import signature
+from registry_mesh.stores.disk.open_files import OpenFile, OpenFiles
 from registry_mesh.stores.faults import translated
 from registry_mesh.tasks.threads import offload
 
@@ -22,9 +25,18 @@ class WholeHold:
     untouched = False  # nothing of it is proven: the store that has it looks at it
     doubted = False
 
-    def __init__(self, info: BlobInfo, fd: int, look_at: Callable[[int], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        info: BlobInfo,
+        file: OpenFile,
+        files: OpenFiles,
+        look_at: Callable[[int], Awaitable[bool]],
+    ) -> None:
         self.info = info
-        self._fd = fd
+        self.rests = False
+        self._file = file
+        self._files = files
+        self._fd = file.fd
         self._look_at = look_at
 
     def __repr__(self) -> str:
@@ -70,6 +82,18 @@ class WholeHold:
 
     async def check(self, index: int) -> bool:
         return await self._look_at(index)
+
+    def rest(self) -> bool:
+        if not self.rests:
+            self.rests = True
+            self._files.rest(self._file)
+        return True
+
+    def wake(self) -> bool:
+        if self.rests:
+            self.rests = not self._files.wake(self._file)
+        status = os.fstat(self._fd)
+        return not self.rests and bool(status.st_nlink) and signature(status) == self._file.look.signature
 
     async def commit(self, chunk_map: ChunkMap | None) -> None:
         """It is."""

@@ -124,6 +124,14 @@ class MemoryHold:
         self._part.wanted = None
         return wanted
 
+    def rest(self) -> bool:
+        """Return True: nothing is evicted from memory."""
+        return True
+
+    def wake(self) -> bool:
+        """Return True: all of it is there."""
+        return True
+
     async def write(self, offset: int, give: Give, then: Callable[[], None]) -> None:
         """Write what `give` gives, in the caller's thread. `StoreFull` by the quota, `StoreBroken` after the end."""
         self._must_be_open()

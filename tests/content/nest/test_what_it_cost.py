@@ -18,7 +18,10 @@ def reading(came: dict[str, int], *, hit: bool = False, joined: bool = False) ->
     state = SimpleNamespace(fetched_from=came, unstorable=None)
     fill = SimpleNamespace(state=state, digest=Digest.of(b"x"), size=100)
     through = SimpleNamespace(unproven=lambda *_: False)
-    return FillReading(cast(Through, through), cast(Any, fill), Span(0, 100), hit=hit, joined=joined), state
+    none = cast(Any, None)  # nobody rests here
+    return FillReading(
+        cast(Through, through), cast(Any, fill), none, Span(0, 100), hit=hit, joined=joined
+    ), state
 
 
 @pytest.mark.parametrize(

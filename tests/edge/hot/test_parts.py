@@ -188,6 +188,33 @@ async def test_a_client_whose_file_is_cut_meanwhile_hears_the_end_at_once(
     assert twins.fast.running == 0 and not any(entry.sending for entry in twins.hot.blobs.values())
 
 
+async def test_a_client_that_lags_keeps_it_not_and_is_cut_off_as_it_is_taken_away(
+    twins: Twins, tmp_path: Path, answered: list[bool]
+) -> None:
+    await warm(twins)
+    assert await gets(twins.fast, 0, 4 * MIB)
+    loop, path = asyncio.get_running_loop(), part_file(tmp_path)
+    (entry,) = twins.hot.blobs.values()
+    with narrow(twins.fast) as sock, path.open("rb") as file:
+        answered.clear()
+        await loop.sock_sendall(sock, wants(0, 4 * MIB).encode())
+        body = (await loop.sock_recv(sock, 4096)).partition(b"\r\n\r\n")[2]
+        assert answered == [True] and entry.sending == 1
+
+        def evictable() -> bool:
+            entry.lagging = 1  # as it is after two looks, the first after ten seconds
+            twins.hot.idle = 0.1
+            return try_flock(file.fileno(), shared=False)
+
+        await eventually(evictable, "the file to be let go")
+        async with asyncio.timeout(20):
+            with suppress(ConnectionResetError):
+                while piece := await loop.sock_recv(sock, 1 << 16):
+                    body += piece
+    assert len(body) < 4 * MIB and PART_DATA.startswith(body)
+    assert twins.fast.running == 0
+
+
 async def test_few_of_them_are_kept_open(twins: Twins, answered: list[bool]) -> None:
     twins.hot.most = 7
     for _ in range(4):
