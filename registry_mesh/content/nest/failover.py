@@ -76,14 +76,14 @@ class Failover:
         differ, `MapUnusable` where all have none but wrong ones."""
         candidates, reasons = self._first.order(digest)
         if span is None:
-            told = await FirstMap(digest, span, reasons).of(candidates)
+            told = await FirstMap(digest, span, reasons, self._distrusted).of(candidates)
             return told[0] if told is not None else None
         suspects = self._distrusted.suspects
         trusted = [each for each in candidates if not suspects(each.parent.name, digest)]
         opinion = SecondOpinion(digest, span, self._distrusted.put_behind)
         opinion.begin(trusted or candidates)
         try:
-            told = await FirstMap(digest, span, reasons).of(candidates)
+            told = await FirstMap(digest, span, reasons, self._distrusted).of(candidates)
             return await opinion.compared(told[0], told[1].parent.name) if told is not None else None
         finally:
             await opinion.close()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from registry_mesh.chunks.chunk_map import ChunkMap
 from registry_mesh.content.nest.candidates import Candidate, Told, Unknown, answering_again
+from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied
+from registry_mesh.ports.parents import Parent
 
 
 class FirstMap:
     """One question for the pages of a blob's map that cover `span`. `reasons`: why others are not asked at all."""
 
-    def __init__(self, digest: Digest, span: Span | None, reasons: list[str]) -> None:
+    def __init__(self, digest: Digest, span: Span | None, reasons: list[str], distrusted: Distrusted) -> None:
         self._digest = digest
         self._span = span
+        self._distrusted = distrusted
         self._told = Told(reasons)
         self._all_asked = not reasons
         self._answered = False
@@ -34,12 +38,18 @@ class FirstMap:
         return found
 
     async def _asked(self, candidates: Sequence[Candidate]) -> tuple[ChunkMap, Candidate] | None:
-        for candidate in candidates:
+        for place, candidate in enumerate(candidates):
             if not candidate.parent.available:
                 self._told.down.append(candidate)
                 continue
+            others = any(each.parent.available for each in candidates[place + 1 :])
             try:
-                found = await candidate.repository.blobs.chunk_map(self._digest, self._span)
+                async with asyncio.timeout(self._patience(candidate.parent) if others else None):
+                    found = await candidate.repository.blobs.chunk_map(self._digest, self._span)
+            except TimeoutError:
+                self._distrusted.note_late([candidate.parent.name], "maps")
+                self._told.down.append(candidate)
+                continue
             except Unknown:
                 found = None
             except Failure as failure:  # a wrong map says nothing of the blob's bytes: nobody is left for it
@@ -49,6 +59,13 @@ class FirstMap:
                 return found, candidate
             self._answered = True
         return None
+
+    def _patience(self, parent: Parent) -> float | None:
+        """Seconds for which a parent is waited for where there are others. One that has never answered is as good as
+        down when it is late, for one blob after the other; whether it has maps at all nobody knows."""
+        if parent.confirmed:
+            return None
+        return 0.0 if self._distrusted.was_late(parent.name, "maps") else parent.late
 
     @property
     def _knows_nothing(self) -> bool:

@@ -157,6 +157,34 @@ async def test_of_one_that_has_no_map_and_one_that_is_down_nobody_is_waited_for(
     assert found == (map_of(DATA) if maps else None)
 
 
+@pytest.mark.parametrize("maps", [False, True])
+async def test_one_that_never_answered_is_not_waited_for_where_another_tells_of_its_map(maps: bool) -> None:
+    class Hung(SimulatedSource):
+        async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+            await asyncio.Event().wait()
+            return None
+
+    up = holding("up", maps=maps)
+    groups = [[candidate(Hung(name="hung"), confirmed=False, late=0.01)], [candidate(up)]]
+    async with asyncio.timeout(60):
+        found = await Failover(groups, Distrusted()).chunk_map(Digest.of(DATA))
+    assert found == (map_of(DATA) if maps else None)
+
+
+async def test_who_was_late_with_a_map_and_never_answered_is_waited_for_once() -> None:
+    class Hung(SimulatedSource):
+        async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+            await asyncio.Event().wait()
+            return None
+
+    hung = candidate(Hung(name="hung"), confirmed=False, late=0.01)
+    choice = Failover([[hung], [candidate(holding("up", maps=True))]], Distrusted())
+    async with asyncio.timeout(60):
+        assert await choice.chunk_map(Digest.of(DATA)) == map_of(DATA)
+        hung.parent.late = 3600.0  # type: ignore[misc]
+        assert await choice.chunk_map(Digest.of(DATA)) == map_of(DATA)
+
+
 async def test_one_that_is_back_may_know_what_another_does_not() -> None:
     empty, down = holding("empty", None), holding("down")
     choice = Failover([[candidate(empty)], [candidate(down, available=False)]], Distrusted())
