@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB, count
@@ -19,6 +19,7 @@ from registry_mesh.content.fill.comparison import ChunkComparison
 from registry_mesh.content.fill.completion import FillCompletion
 from registry_mesh.content.fill.elsewhere import ClaimsElsewhere
 from registry_mesh.content.fill.lanes import LaneShares
+from registry_mesh.content.fill.open_readings import OpenReadings
 from registry_mesh.content.fill.phases import LeavingChunks, Phase
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.fill.readers import Reader
@@ -26,7 +27,6 @@ from registry_mesh.content.fill.retries import RetryBudget
 from registry_mesh.content.fill.state import FillState
 from registry_mesh.content.fill.transfers import Transfers
 from registry_mesh.content.fill.via import Via
-from registry_mesh.content.fill.visits import Visit, Visits
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
@@ -73,7 +73,7 @@ class Fill:
         self._completion = FillCompletion(self.state, self._proof, store)
         self._elsewhere = ClaimsElsewhere(self.state, hold)
         self._readers = self.state.readers
-        self._visits = Visits(hold)
+        self.open_readings = OpenReadings(hold, lambda: len(self.transfers) or self._tasks())
         self._gives_until = 0.0
         self._loop = asyncio.get_running_loop()
 
@@ -90,27 +90,10 @@ class Fill:
     def idle(self) -> bool:
         """Whether nobody reads it and nothing runs."""
         busy = len(self._readers) or len(self.transfers) or self.state.tasks
-        return not len(self._visits) and not busy
+        return not len(self.open_readings) and not busy
 
-    @contextlib.contextmanager
-    def open(self) -> Iterator[Visit]:
-        """Not idle: a caller inside may follow the fill, and look at what it holds, at any moment; unless it rests."""
-        visit = self._visits.open()
-        try:
-            yield visit
-        finally:
-            visit.close()
-
-    def doze(self) -> None:
-        """Let the blob be evicted where nobody reads and nothing runs."""
-        if self._visits.all_rest and not len(self.transfers) and not self._other_tasks():
-            self._visits.doze()
-
-    def wake(self) -> bool:
-        """Keep the blob from eviction, and be joined. False where some of it is gone: another fill is to be made."""
-        return self._visits.wake()
-
-    def _other_tasks(self) -> list[asyncio.Task[None]]:
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        """What runs, but for the transfers."""
         return [*self.state.tasks, *self._proof.tasks(), *self._elsewhere.tasks()]
 
     @property
@@ -250,7 +233,7 @@ class Fill:
         state = self.state
         state.close()
         self.transfers.close()
-        tasks = [*self.transfers.tasks(), *self._other_tasks()]
+        tasks = [*self.transfers.tasks(), *self._tasks()]
         for task in tasks:
             task.cancel()
         for task in tasks:

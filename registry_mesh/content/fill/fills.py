@@ -85,7 +85,7 @@ class Fills:
         entry = self._fills.get(digest)
         if entry is None or not entry[0].state.phase.joined:
             return None
-        if not entry[0].wake():
+        if not entry[0].open_readings.wake():
             self._retired.append(self._fills.pop(digest))
             return None
         self._used[digest] = self._now()
@@ -211,11 +211,11 @@ class Fills:
                 if fill.idle:
                     await self._end(fill, stack)
                 else:
-                    fill.doze()
+                    fill.open_readings.doze()
                     self._retired.append((fill, stack))
             for digest, (fill, _) in list(self._fills.items()):
                 if not fill.idle:
-                    fill.doze()
+                    fill.open_readings.doze()
                     self._used[digest] = self._now()
                 elif self._is_current(digest, fill) and (
                     self._now() - self._used.get(digest, 0) > _linger(fill) or fill.state.outcome.discarded

@@ -173,26 +173,27 @@ class PullThrough:
                 past = await self._past(stack, digest, span)
                 self._note(fault, digest, past.info.size)
                 return past
-        visit = stack.enter_context(fill.open())  # before anything is waited for: it may be closed meanwhile
+        # Before anything is waited for: it may be closed meanwhile.
+        opened = stack.enter_context(fill.open_readings.begin())
         mine = self.via.place in fill.given_by
         await (self._belonging.given if mine else self._belonging.demand)(digest)
         self._sizes[digest] = fill.size
         clipped = BlobInfo(digest, fill.size).clip(span)
         came = begins and fill.state.fetched > 0  # for us: it may all be here before we look
         return FillReading(
-            self, fill, visit, clipped, hit=fill.held(clipped) == clipped and not came, joined=not begins
+            self, fill, opened, clipped, hit=fill.held(clipped) == clipped and not came, joined=not begins
         )
 
     async def _here(self, stack: AsyncExitStack, digest: Digest, span: Span | None) -> Reading:
         """Of a blob that is held in part, or on its way in, what could leave now. `NotHeld`."""
         if await self._size_here(digest):
             fill = await self._join(digest, span)
-            visit = stack.enter_context(fill.open())
+            opened = stack.enter_context(fill.open_readings.begin())
             clipped = BlobInfo(digest, fill.size).clip(span)
             given = fill.held(clipped)
             if given == clipped or (given and self._may_be_less(fill, given, span)):
                 await self._belonging.demand(digest)
-                return FillReading(self, fill, visit, given, hit=True)
+                return FillReading(self, fill, opened, given, hit=True)
         raise NotHeld(NOT_HELD)
 
     def _may_be_less(self, fill: Fill, given: Span, span: Span | None) -> bool:
@@ -285,7 +286,7 @@ class PullThrough:
         again = await self._join(fill.digest, span)
         if again.size != fill.size:
             raise SourceLied(f"named {fill.size} bytes, and then {again.size}")
-        opened.enter_context(again.open())
+        opened.enter_context(again.open_readings.begin())
         return again
 
     async def _followed(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:

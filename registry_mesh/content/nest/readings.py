@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final, Protocol
 
 from registry_mesh.content.fill.fill import Fill
-from registry_mesh.content.fill.visits import Visit
+from registry_mesh.content.fill.open_readings import OpenReading
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import HELD, BlobInfo, FileSlice, Piece, Provenance, Reading, Streamed
@@ -52,11 +52,18 @@ class FillReading(Streamed):
     """A reading of a fill under way."""
 
     def __init__(
-        self, through: Through, fill: Fill, visit: Visit, span: Span, *, hit: bool, joined: bool = False
+        self,
+        through: Through,
+        fill: Fill,
+        opened: OpenReading,
+        span: Span,
+        *,
+        hit: bool,
+        joined: bool = False,
     ) -> None:
         self._through = through
         self._fill = fill
-        self._visit = visit
+        self._open = opened
         self.info = BlobInfo(fill.digest, fill.size)
         self.span = span
         self._hit = hit
@@ -87,16 +94,16 @@ class FillReading(Streamed):
 
     def ready(self, span: Span) -> FileSlice | None:
         """The span as a slice of the partial file, if all of it is here and may leave."""
-        return self._through.ready(self._fill, span) if self._visit.wake() else None
+        return self._through.ready(self._fill, span) if self._open.wake() else None
 
     def rest(self, span: Span | None = None) -> bool:
         """The fill's blob may be evicted once all who have it open rest, and nothing brings more of it."""
-        self._visit.rest()
+        self._open.rest()
         return True
 
     def still(self, span: Span) -> bool:
         """Whether nothing of the blob was evicted."""
-        return self._visit.wake()
+        return self._open.wake()
 
     def pieces(self) -> AsyncIterator[Piece]:
         """The pieces of the span as they come."""

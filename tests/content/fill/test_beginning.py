@@ -76,7 +76,7 @@ async def test_a_crowd_notes_once_where_a_blob_comes_from() -> None:
     vias = [Via("a", source, print, place=place) for place in places for _ in range(20)]
     with ExitStack() as opened:
         for fill in await asyncio.gather(*(fills.join(digest, via, None) for via in vias)):
-            opened.enter_context(fill.open())
+            opened.enter_context(fill.open_readings.begin())
         await eventually(lambda: len(store.noted) >= len(places))
     await fills.close()
     assert sorted(store.noted, key=lambda each: str(each[1])) == [(digest, place) for place in places]

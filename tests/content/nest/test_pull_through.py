@@ -293,7 +293,7 @@ async def test_a_fill_that_took_the_place_of_another_is_not_closed_for_it(make: 
     assert await cache.get(digest) == data
     new, retired = cache.fills.open
     assert new is not old and retired is old
-    with new.open():
+    with new.open_readings.begin():
         go_on.set()
         await eventually(lambda: old.state.phase is Phase.CLOSED, "all that was to be closed")
         assert new.state.phase is not Phase.CLOSED
