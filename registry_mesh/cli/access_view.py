@@ -39,9 +39,8 @@ def decided(policies: Policies, identity: Identity, asked: Asked) -> Iterator[st
     ]
     yield from (f"  {row}" for row in (table(rows) if rows else ()))
     named = f"registries: {asked.registry}, " if asked.registry in policies.private else ""
-    subject = (
-        EVERYBODY if identity.is_anonymous else identity.subject
-    )  # no policy is about those without a login alone
+    # No policy is about those without a login alone.
+    subject = EVERYBODY if identity.is_anonymous else identity.subject
     told = f"subjects: {subject}, {named}repos: {asked.repository}, allow: {_word(asked.action)}"
     yield f"  Next: a policy with {told}"
 

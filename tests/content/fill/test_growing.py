@@ -21,7 +21,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.store import DiskStore
-from tests.simulators.source import SimulatedSource
+from tests.simulators.disk_cache import DiskCache
 from tests.suites.bytes_of import pattern, read
 
 DATA = pattern(READY + 8 * CHUNK)
@@ -29,19 +29,10 @@ DIGEST = Digest.of(DATA)
 FIRST, SECOND = Span(0, CHUNK), Span(CHUNK, 2 * CHUNK)
 
 
-class Cache:
-    def __init__(self, store: DiskStore) -> None:
-        self.source = SimulatedSource()
-        self.source.add(DATA)
-        self.store = store
-        self.fills = Fills(store, FillPolicy(complete_after=2))
-        self.through = PullThrough(store, self.source, self.fills)
-
-
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[Cache]:
+async def opened(path: Path) -> AsyncIterator[DiskCache]:
     store = await DiskStore.start(path, evict=True)
-    cache = Cache(store)
+    cache = DiskCache(store, DATA)
     try:
         yield cache
     finally:
@@ -50,7 +41,7 @@ async def opened(path: Path) -> AsyncIterator[Cache]:
 
 
 @pytest.fixture
-async def cache(tmp_path: Path) -> AsyncIterator[Cache]:
+async def cache(tmp_path: Path) -> AsyncIterator[DiskCache]:
     async with opened(tmp_path) as cache:
         yield cache
 
@@ -64,7 +55,7 @@ def given(reading: Reading, span: Span) -> bool:
     return True
 
 
-async def test_what_came_is_ready_and_nothing_else(cache: Cache) -> None:
+async def test_what_came_is_ready_and_nothing_else(cache: DiskCache) -> None:
     async with cache.through.open(DIGEST, FIRST) as reading:
         assert reading.grows and not reading.provenance.hit
         assert await read(cache.through, DIGEST, FIRST) == DATA[:CHUNK]
@@ -74,21 +65,21 @@ async def test_what_came_is_ready_and_nothing_else(cache: Cache) -> None:
         assert given(reading, Span(7, 2 * CHUNK)) and reading.grows
 
 
-async def test_a_long_span_is_followed(cache: Cache) -> None:
+async def test_a_long_span_is_followed(cache: DiskCache) -> None:
     span = Span(0, READY + CHUNK + 1)
     assert await read(cache.through, DIGEST, span) == DATA[: span.stop]
     async with cache.through.open(DIGEST, span) as reading:
         assert not given(reading, span) and given(reading, Span(CHUNK + 1, span.stop))
 
 
-async def test_the_whole_is_ready_once_it_is_proven_and_the_reading_has_grown(cache: Cache) -> None:
+async def test_the_whole_is_ready_once_it_is_proven_and_the_reading_has_grown(cache: DiskCache) -> None:
     async with cache.through.open(DIGEST, FIRST) as reading:
         assert await read(cache.through, DIGEST) == DATA
         assert given(reading, Span(0, len(DATA)))
         assert not reading.grows
 
 
-async def test_nothing_is_ready_while_the_whole_is_being_proven(cache: Cache) -> None:
+async def test_nothing_is_ready_while_the_whole_is_being_proven(cache: DiskCache) -> None:
     async with cache.through.open(DIGEST, FIRST) as reading:
         assert await read(cache.through, DIGEST, FIRST) == DATA[:CHUNK]
         fill = cache.fills.get(DIGEST)
@@ -99,7 +90,7 @@ async def test_nothing_is_ready_while_the_whole_is_being_proven(cache: Cache) ->
         assert not given(reading, FIRST)
 
 
-async def test_nothing_is_ready_of_what_was_a_lie(cache: Cache) -> None:
+async def test_nothing_is_ready_of_what_was_a_lie(cache: DiskCache) -> None:
     async with cache.through.open(DIGEST, FIRST) as reading:
         assert await read(cache.through, DIGEST, FIRST) == DATA[:CHUNK]
         fill = cache.fills.get(DIGEST)
@@ -120,7 +111,9 @@ async def test_what_an_earlier_life_brought_is_looked_at_first(tmp_path: Path) -
             assert given(reading, FIRST)
 
 
-async def test_what_this_process_has_looked_at_is_not_looked_at_again(cache: Cache, tmp_path: Path) -> None:
+async def test_what_this_process_has_looked_at_is_not_looked_at_again(
+    cache: DiskCache, tmp_path: Path
+) -> None:
     assert await read(cache.through, DIGEST, SECOND) == DATA[CHUNK : 2 * CHUNK]
     await cache.fills.drop(DIGEST)
     async with cache.through.open(DIGEST, SECOND) as reading:
@@ -146,7 +139,7 @@ class Late(Fills):
         return fill
 
 
-async def test_who_looks_late_has_no_hit_for_what_came_for_it(cache: Cache) -> None:
+async def test_who_looks_late_has_no_hit_for_what_came_for_it(cache: DiskCache) -> None:
     cache.fills = Late(cache.store, FillPolicy(complete_after=2))
     cache.through = PullThrough(cache.store, cache.source, cache.fills)
     for hit in (False, True):

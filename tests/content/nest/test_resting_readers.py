@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
-from registry_mesh.content.fill.fills import Fills
-from registry_mesh.content.fill.policy import FillPolicy
-from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import FileSlice
@@ -20,7 +17,7 @@ from registry_mesh.ports.failures import StoreFull
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
 from tests.eventually import eventually
-from tests.simulators.source import SimulatedSource
+from tests.simulators.disk_cache import DiskCache
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 
@@ -30,14 +27,7 @@ DIGEST = Digest.of(DATA)
 PART, WHOLE = Span(0, 6 * MIB), Span(0, len(DATA))
 
 
-class Cache:
-    def __init__(self, store: DiskStore) -> None:
-        self.source = SimulatedSource()
-        self.source.add(DATA)
-        self.store = store
-        self.fills = Fills(store, FillPolicy(complete_after=2))
-        self.through = PullThrough(store, self.source, self.fills)
-
+class Cache(DiskCache):
     async def fits(self, seed: int = 1) -> bool:
         """Whether the store makes room for another blob of that size."""
         try:
@@ -50,7 +40,7 @@ class Cache:
 @pytest.fixture
 async def cache(tmp_path: Path) -> AsyncIterator[Cache]:
     store = await DiskStore.start(tmp_path / "store", quota=QUOTA, evict=True, fsync=DiskFsync.NEVER)
-    cache = Cache(store)
+    cache = Cache(store, DATA)
     yield cache
     await cache.fills.close()
     await store.close()
