@@ -182,11 +182,12 @@ class Authorizer:
             raise Unauthorized(REVOKED)
         granted = [kept for scope in scopes if (kept := self._granted(identity, scope)).words]
         now = self._clock()
-        seconds = int(min(self._tokens.lifetime, identity.until - now))
+        left = identity.until - identity.leeway - now  # who reads the token adds it again
+        seconds = int(min(self._tokens.lifetime, left))
         token = self._tokens.sign(
             identity.subject, claim(granted), self._credential(identity), now, seconds, identity.groups
         )
-        return Issued(token, now, seconds, identity.subject)
+        return Issued(token, now, max(1, seconds), identity.subject)
 
     def _credential(self, identity: Identity) -> str:
         """What a token states of the password or secret that it is given for: see `Claims`."""

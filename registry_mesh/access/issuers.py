@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from registry_mesh.access.tokens import TokenInvalid, check_times, last_mark
+from registry_mesh.access.tokens import LEEWAY, TokenInvalid, check_times, last_mark
 from registry_mesh.auth.grants import Grants
 from registry_mesh.auth.identity import Identity
 
@@ -81,7 +81,8 @@ class Issuer:
             raise TokenInvalid(f"the token of {self._name} has an odd subject")
         grants = Grants.read(claims["access"]) if "access" in claims else None
         credential = last_mark(claims.get("cred"))
-        return Identity(f"{self._name}:{subject}", self._groups_of(claims), grants, until, credential)
+        named = f"{self._name}:{subject}"
+        return Identity(named, self._groups_of(claims), grants, until, credential, LEEWAY)
 
     def _candidates(self, header: Mapping[str, Any]) -> Sequence[_Key]:
         """The keys that may have signed it: those of the name that it says, all where it says none (RFC 7517, section
@@ -130,10 +131,9 @@ class Issuer:
         return claims
 
     def _groups_of(self, claims: Mapping[str, Any]) -> frozenset[str]:
-        """`TokenInvalid` where it names more than can be looked at, or says that they stand elsewhere (OpenID Connect
-        Core, section 5.6.2): a denial for one of them would not be met."""
-        elsewhere = claims.get("_claim_names")
-        if isinstance(elsewhere, Mapping) and not elsewhere.keys().isdisjoint(self._groups):
+        """`TokenInvalid` where it names more than can be looked at, or says that they stand elsewhere: a denial for one
+        of them would not be met."""
+        if not _elsewhere(claims).isdisjoint(self._groups):
             raise TokenInvalid(
                 f"the token of {self._name} does not have its groups in it: have it name fewer"
             )
@@ -147,6 +147,14 @@ class Issuer:
                 f"the token of {self._name} names more than {GROUPS} groups: have it name fewer"
             )
         return groups
+
+
+def _elsewhere(claims: Mapping[str, Any]) -> frozenset[str]:
+    """Claims that it has and are not in it (OpenID Connect Core, section 5.6.2). Entra ID has two ways to say that of
+    `groups`, by the flow in which it gave the token."""
+    named = claims.get("_claim_names")
+    elsewhere = frozenset(named) if isinstance(named, Mapping) else frozenset[str]()
+    return elsewhere | {"groups"} if claims.get("hasgroups") else elsewhere
 
 
 def _header(token: str) -> dict[str, Any]:

@@ -13,13 +13,15 @@ from registry_mesh.auth.grants import Grants
 class Identity:
     """A subject: `anonymous`, a user's name, or `robot:NAME`. `groups` are those that its credentials name; `grants`
     what a token narrows its rights to (None: nothing). `until`: the Unix time at which the credentials end.
-    `credential`: the mark of the password or secret behind them, empty where none is known."""
+    `leeway`: the seconds of it that were added for clocks that differ. `credential`: the mark of the password or secret
+    behind them, empty where none is known."""
 
     subject: str
     groups: frozenset[str] = field(default_factory=frozenset)
     grants: Grants | None = None
     until: float = math.inf
     credential: str = ""
+    leeway: float = 0.0
 
     @property
     def is_anonymous(self) -> bool:
