@@ -21,6 +21,7 @@ from registry_mesh.cli.rules.rule_options import FORMAT
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.access_files import load_book
 from registry_mesh.config.checking.access import trials_of
+from registry_mesh.config.checking.host_in_name import misplaced
 from registry_mesh.config.document import read_document
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
@@ -56,6 +57,8 @@ def lint(paths: tuple[Path, ...]) -> None:
             click.echo(
                 f"{entry.where}: look: {entry.name}: nobody is in @{group}: no file here has it under groups:"
             )
+        for what, how in misplaced(entry):
+            click.echo(f"{entry.where}: look: {what}: {how}")
     click.echo(f"ok: {count} polic{'y' if count == 1 else 'ies'}, {len(policies.groups)} groups")
 
 

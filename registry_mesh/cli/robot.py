@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import sys
 import time
@@ -18,6 +19,7 @@ from registry_mesh.auth.subjects import is_robot
 from registry_mesh.cli.registry_meant import served, serves
 from registry_mesh.cli.suggesting import Suggesting
 from registry_mesh.config.access_files import private_registries
+from registry_mesh.config.checking.host_in_name import misplaced
 from registry_mesh.config.finding import ConfigInvalid
 from registry_mesh.config.load import load
 from registry_mesh.config.robot_files import SUFFIX, load_robots, make_directory, write_robot
@@ -26,6 +28,8 @@ from registry_mesh.config.schema import Config
 
 EXIT_FAILED: Final = 1
 EXIT_INVALID: Final = 2
+SHORTEST: Final = 1.0
+"""Seconds that a robot lives at least: its end is written in whole seconds."""
 CODES: Final = (
     "Exit codes: 0 done; 1 there is one of that name, or none; 2 the command line or a file is wrong."
 )
@@ -74,14 +78,10 @@ def create(
     registries = tuple(_registry(each, node) for each in registries)
     if not is_robot(f"robot:{name}"):
         raise click.BadParameter(f"{name}: a robot's name is of a-z 0-9 . _ -", param_hint="NAME")
-    secret = SECRET + secrets.token_urlsafe(32)
+    secret, times = SECRET + secrets.token_urlsafe(32), _times(expires)
     try:
         make_directory(directory)
-        now = datetime.now(UTC)
-        times = now, datetime.fromtimestamp(now.timestamp() + parse_duration(expires), UTC)
-        write_robot(directory, name, digest(secret), times, allow, repos, registries)
-    except (ValueError, OverflowError) as fault:
-        raise click.BadParameter(f"{expires}: {fault}", param_hint="--expires") from None
+        robot = write_robot(directory, name, digest(secret), times, allow, repos, registries)
     except FileExistsError:
         _fail(f"there is a robot {name} already: revoke it first", EXIT_FAILED)
     except OSError as fault:
@@ -89,8 +89,20 @@ def create(
     except ConfigInvalid as invalid:
         _fail("\n".join(each.what for each in invalid.findings), EXIT_INVALID)
     click.echo(f"user:   {LOGIN}{name}\nsecret: {secret}")
-    for note in _notes(node, allow, registries):
+    for note in (*_notes(node, allow, registries), *(": ".join(each) for each in misplaced(robot.entry))):
         click.echo(f"note: {note}", err=True)
+
+
+def _times(expires: str) -> tuple[datetime, datetime]:
+    """Now, and the end of a robot that lives so long."""
+    now = datetime.now(UTC)
+    try:
+        seconds = parse_duration(expires)
+        if seconds < SHORTEST:
+            raise ValueError("a robot lives for a second at least: write how long, such as 30d")
+        return now, datetime.fromtimestamp(math.ceil(now.timestamp() + seconds), UTC)
+    except (ValueError, OverflowError) as fault:
+        raise click.BadParameter(f"{expires}: {fault}", param_hint="--expires") from None
 
 
 def _registry(named: str, node: Config) -> str:

@@ -120,7 +120,7 @@ def write_robot(
     allow: Sequence[str],
     repos: Sequence[str],
     registries: Sequence[str],
-) -> None:
+) -> KeptRobot:
     """Write down a new robot; `secret` is the digest of its secret, `times` are now and its end. FileExistsError where
     there is one of that name, `ConfigInvalid` where it says what no robot can."""
     document: Mapping[str, Any] = {
@@ -142,6 +142,7 @@ def write_robot(
         os.link(draft, path)  # whole, and never over another
     finally:
         draft.unlink(missing_ok=True)
+    return _read(path)
 
 
 def make_directory(path: str | Path) -> None:

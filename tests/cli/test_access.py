@@ -42,6 +42,30 @@ def test_lint_tells_of_a_group_that_nobody_is_in(tmp_path: Path) -> None:
     ]
 
 
+def test_lint_tells_of_patterns_that_begin_with_a_registry(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "schema: registry-mesh/access/1\n"
+        "policies:\n"
+        '  - {name: open, repos: ["r.example/a/**", "!localhost/b", "r.example", "v1.2/a", "*.b/a"], '
+        "subjects: everybody, allow: pull}\n"
+        "  - {name: named, repos: r.example/a, registries: [r.example, s.example], subjects: a, deny: pull}\n"
+        "  - {name: folder, repos: r.example/a, registries: s.example, subjects: a, deny: pull}\n"
+    )
+    code, text = said("lint", file)
+    looks = "begins with what looks like a registry, and names stand without that: write"
+    folder = "is a folder, name the folder's registry there"
+    assert (code, text.splitlines()) == (
+        0,
+        [
+            f"{file}:3: look: open: r.example/a/** {looks} a/**, with registries: r.example; where r.example {folder}",
+            f"{file}:3: look: open: !localhost/b {looks} !b, with registries: localhost; where localhost {folder}",
+            f"{file}:4: look: named: r.example/a {looks} a, with registries: r.example; where r.example {folder}",
+            "ok: 3 policies, 0 groups",
+        ],
+    )
+
+
 def test_lint_tells_the_line_of_a_test_that_fails(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(

@@ -62,11 +62,32 @@ def test_a_robot_from_birth_to_revocation(config: Path) -> None:
         ("ci", "--repo", "x", "--allow", "write"),
         ("ci", "--repo", "x", "--expires", "soon"),
         ("ci", "--repo", "x", "--expires", "99999999d"),
+        ("ci", "--repo", "x", "--expires", "-1d"),
+        ("ci", "--repo", "x", "--expires", "never"),
+        ("ci", "--repo", "x", "--expires", ""),
     ],
 )
 def test_what_makes_no_robot(config: Path, arguments: tuple[str, ...]) -> None:
     assert said("create", config, *arguments)[0] == 2
     assert list((config.parent / "robots").iterdir()) == []
+
+
+@pytest.mark.parametrize("life", ["0", "0s", "500ms"])
+def test_a_robot_that_has_ended_is_none(config: Path, life: str) -> None:
+    code, text = said("create", config, "ci", "--repo", "x", "--expires", life)
+    assert (code, list((config.parent / "robots").iterdir())) == (2, [])
+    assert f"{life}: a robot lives for a second at least: write how long, such as 30d" in text
+
+
+def test_a_pattern_that_begins_with_a_registry_is_told_of(config: Path) -> None:
+    code, text = said("create", config, "ci", "--repo", "r.example/atlas/**")
+    assert (code, text.splitlines()[2:]) == (
+        0,
+        [
+            "note: robot:ci: r.example/atlas/** begins with what looks like a registry, and names stand without that: "
+            "write atlas/**, with registries: r.example; where r.example is a folder, name the folder's registry there"
+        ],
+    )
 
 
 def test_who_may_read_the_directory_may_read_a_robot_whatever_the_umask_is(config: Path) -> None:

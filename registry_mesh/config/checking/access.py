@@ -14,6 +14,7 @@ from registry_mesh.auth.subjects import is_issuer
 from registry_mesh.auth.trials import Trial
 from registry_mesh.config.access_files import check_bearer, check_keys, load_users
 from registry_mesh.config.checking.client_tls import check_authorities
+from registry_mesh.config.checking.host_in_name import misplaced
 from registry_mesh.config.checking.named import MAKE_USERS, check_named
 from registry_mesh.config.document import Document, mapping
 from registry_mesh.config.finding import ConfigInvalid, Finding, Mark, Path, Severity
@@ -123,6 +124,7 @@ def _check_policies(document: Document, access: Mapping[str, Any]) -> None:
         _warn_of(document, [host for host in private if found.is_forgotten(host)])
         _warn_of_changers(document, found)
         _warn_of_groups(document, found)
+        _warn_of_hosts(document, found)
         _warn_of_strangers(document, access, found)
 
     check_named(document, ("access", "policies"), read, _MAKE_POLICIES)
@@ -151,6 +153,16 @@ def _warn_of_groups(document: Document, policies: Policies) -> None:
         for group in policies.without_members(entry) if file else ():
             what = f"{entry.name}: nobody is in @{group}"
             how = "add it under groups:, or mend its name"
+            document.findings.append(
+                Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
+            )
+
+
+def _warn_of_hosts(document: Document, policies: Policies) -> None:
+    """Patterns that begin with a registry: they match nothing that is meant."""
+    for entry in policies.entries:
+        file, _, line = entry.where.rpartition(":")
+        for what, how in misplaced(entry) if file else ():
             document.findings.append(
                 Finding(file, Mark(int(line), 1), ("policies",), what, how, Severity.WARNING)
             )

@@ -100,6 +100,20 @@ def test_a_group_that_nobody_is_in_is_warned_of(tmp_path: Path) -> None:
     )
 
 
+def test_a_pattern_that_begins_with_a_registry_is_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text(
+        "schema: registry-mesh/access/1\n"
+        "policies: [{name: open, repos: r.example/a/**, subjects: everybody, allow: pull}]\n"
+    )
+    (warned,) = said(access={"policies": str(tmp_path)})
+    assert (
+        f"{file}:2:1: warning: policies: open: r.example/a/** begins with what looks like a registry"
+        in warned
+    )
+    assert "; write a/**, with registries: r.example;" in warned
+
+
 def test_a_denial_that_is_about_nobody_is_warned_of(tmp_path: Path) -> None:
     names = "everyone, Users, bob, robot:ci, gitlab:x, gitlabb:x, node:a.example, users, everybody"
     (tmp_path / "p.yaml").write_text(
