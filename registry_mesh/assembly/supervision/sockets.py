@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,7 +21,7 @@ log: Final = logging.getLogger(__name__)
 BACKLOG: Final = 4096
 
 LEAVE: Final = 2.0
-"""Seconds in which the processes of a node that was killed let go of its ports."""
+"""Seconds of ours in which the processes of a node that was killed let go of its ports."""
 AGAIN: Final = 0.05
 """Seconds until a port that is taken is tried again."""
 
@@ -87,25 +88,33 @@ class Sockets:
                 each.close()
 
 
-def listen(address: str, port: int, count: int = 1, patience: float = 0.0) -> list[socket.socket]:
+def listen(
+    address: str,
+    port: int,
+    count: int = 1,
+    patience: float = 0.0,
+    sleep: Callable[[float], object] = time.sleep,
+) -> list[socket.socket]:
     """`count` sockets on one port; the kernel shares connections out among them. Port 0: any that is free. A port that
-    is taken is tried again for `patience` seconds.
+    is taken is tried again for `patience` seconds: so often that those count for nothing in which the machine stands
+    still, and with it whoever is about to let go of the port.
 
     `AddressTaken` also where another node of the same user listens with SO_REUSEPORT: without the trial bind it
     would silently get half of our connections.
     """
-    until = time.monotonic() + patience
+    left = math.ceil(patience / AGAIN)
     while True:
         try:
             sockets = _on_one_port(address, port, count)
             break
         except OSError as fault:
             taken = fault.errno == errno.EADDRINUSE
-            if not taken or time.monotonic() >= until:
+            if not taken or left == 0:
                 who = f"; `ss -tanp sport = :{port}` names the program" if taken else ""
                 where = host_and_port(address, port)
                 raise AddressTaken(f"cannot listen on {where}: {fault.strerror or fault}{who}") from None
-        time.sleep(AGAIN)
+        left -= 1
+        sleep(AGAIN)
     for each in sockets:
         each.listen(BACKLOG)
     return sockets
