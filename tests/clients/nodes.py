@@ -111,6 +111,12 @@ class Node:
             self.process.wait()
             self.process = None
 
+    def children(self) -> set[int]:
+        """The workers and the keeper, as the kernel knows them."""
+        assert self.process is not None
+        pid = self.process.pid
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 

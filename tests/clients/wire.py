@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import socket
@@ -29,6 +30,13 @@ def answers(url: str) -> bool:
 def serves(url: str, tls: ssl.SSLContext | None = None) -> bool:
     """Whether it says 200, or that it wants a login first."""
     return _status(url, tls) in (200, 401)
+
+
+def refuses(port: int) -> bool:
+    """Whether nobody listens there."""
+    with socket.socket() as probe:
+        probe.settimeout(5)
+        return probe.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def _any_certificate() -> ssl.SSLContext:

@@ -75,6 +75,7 @@ async def test_requests_are_counted_by_what_they_asked_and_got(counted: Counted)
     async with counted.client.get("/v2/") as response:
         assert response.headers["Registry-Mesh"] == counted.role.name
         assert await response.read() == b"{}"
+    await eventually(lambda: counted.of(REQUESTS) == 1)
     assert await counted.ask("GET", "/v2/team/app/manifests/none") == 404
     assert await counted.ask("HEAD", "/elsewhere") == 404
     assert counted.of(REQUESTS, endpoint="base", method="GET", code="2xx") == 1

@@ -47,12 +47,12 @@ async def test_an_answer_that_does_not_end_is_cut() -> None:
             asked = part(server.connections, lambda one: True, lambda certificate: False, last=3600)
             assert len(asked) == 2
             go_on.set()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert await short.content.read() == b"ended"
             assert not long.content.at_eof()
             part(server.connections, lambda one: True, lambda certificate: True, last=0)
             part(server.connections, lambda one: True, lambda certificate: False, last=0.05)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 with pytest.raises(aiohttp.ClientError):
                     await long.content.read()
             for each in asked:

@@ -82,7 +82,8 @@ async def test_plain_http_is_told_to_speak_https(
                 answer = await said(port, ASKED)
                 assert answer.startswith(b"HTTP/1.1 400 ")
                 assert b"this port speaks HTTPS" in answer
-        assert [record.getMessage() for record in caplog.records] == [
+        told = [each for each in caplog.records if each.name == "registry_mesh.listening.plain"]
+        assert [record.getMessage() for record in told] == [
             f"127.0.0.1 speaks plain HTTP to port {port}, which speaks HTTPS: it is answered 400, and has to write "
             "https://"
         ], "a line a client, however often it comes"

@@ -48,6 +48,8 @@ async def test_a_phase_becomes_a_span(kept: Collector) -> None:
         async with phase("fill", size=7):
             pass
     assert Tracing.tracer is None
+    # The end of a process waits for two seconds, and what it has begun to send may come after that.
+    eventually_here(lambda: kept.spans, "the span")
     assert kept.resources[0]["service.name"] == "registry-mesh"
     assert kept.resources[0]["registry_mesh.role"] == "site"
     assert [(span.name, span.attributes["registry_mesh.size"]) for span in kept.spans] == [("fill", 7)]
@@ -58,12 +60,14 @@ async def test_the_environment_names_the_service(kept: Collector) -> None:
     with exporting({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{kept.url}/v1/traces", **told}):
         async with phase("fill"):
             pass
+    eventually_here(lambda: kept.spans, "the span")
     assert kept.resources[0]["service.name"] == "cache"
     assert kept.resources[0]["site"] == "geneva"
     told["OTEL_SERVICE_NAME"] = "of-the-grid"
     with exporting({"OTEL_EXPORTER_OTLP_ENDPOINT": kept.url, **told}):
         async with phase("fill"):
             pass
+    eventually_here(lambda: len(kept.spans) == 2, "the other span")
     assert kept.resources[-1]["service.name"] == "of-the-grid"
 
 
@@ -129,4 +133,5 @@ async def test_a_collector_that_is_away_is_told_once_by_all_processes(
         with exporting({**away, "OTEL_EXPORTER_OTLP_ENDPOINT": back.url}, outage):
             async with phase("fill"):
                 pass
+        eventually_here(lambda: "traces are sent again" in caplog.text, "the other line")
     assert caplog.text.count("traces are sent again") == 1

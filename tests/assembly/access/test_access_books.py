@@ -24,6 +24,7 @@ from registry_mesh.telemetry.note import Note
 from tests.assembly.access.test_policy_in_force import ALICE, HASH, config
 from tests.clients import nodes
 from tests.eventually import eventually_here
+from tests.simulators.whole import write_whole
 
 HEAD = "schema: registry-mesh/access/1\npolicies:\n"
 RULE = '  - {name: all, repos: "**", subjects: users, allow: push}\n'
@@ -43,7 +44,7 @@ class World:
         )
 
     def write(self, text: str) -> None:
-        (self.folder / "access" / "p.yaml").write_text(text)
+        write_whole(self.folder / "access" / "p.yaml", text)
 
     def begin(self, writes: bool = True) -> NodeAccess:
         """A process of the node."""

@@ -23,6 +23,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.telemetry.audit import EVENTS, SCHEMA_ID, json_schema, line
 from tests.assembly.access.test_policy_in_force import ALICE, config
 from tests.eventually import eventually
+from tests.simulators.whole import whole_lines, write_whole
 
 SCHEMA = Path(__file__).parents[3] / "config" / "schema" / SCHEMA_ID
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -42,7 +43,7 @@ def manifest(n: int) -> bytes:
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(each) for each in (folder / "audit.log").read_text().splitlines()]
+    return [json.loads(each) for each in whole_lines(folder / "audit.log")]
 
 
 async def ask(method: str, url: str, who: str | None = ALICE, data: bytes = b"", **fields: str) -> int:
@@ -70,11 +71,10 @@ async def do_everything(node: Node, folder: Path) -> None:
     assert undone.exit_code == 0, undone.output
     assert await ask("DELETE", f"{repository}/manifests/{Digest.of(manifest(0))}") == 202
     assert await ask("DELETE", f"{repository}/blobs/{Digest.of(DATA)}") == 202
-    (folder / "access" / "a.yaml").write_text(
-        POLICY + '  - {name: more, repos: "**", subjects: users, allow: pull}\n'
-    )
+    more = '  - {name: more, repos: "**", subjects: users, allow: pull}\n'
+    write_whole(folder / "access" / "a.yaml", POLICY + more)
     await eventually(lambda: any(each["event"] == "access-changed" for each in lines(folder)), "the change")
-    (folder / "access" / "b.yaml").write_text("nonsense")
+    write_whole(folder / "access" / "b.yaml", "nonsense")
     await eventually(lambda: any(each["event"] == "access-invalid" for each in lines(folder)), "the fault")
     images = f"{node.admin_url}/api/1/images/evict"
     assert await ask("POST", images, None, b'{"images": ["a\\nb"]}') in (400, 404)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from registry_mesh.config.schema import Config
 from tests.eventually import eventually
 from tests.simulators.alike import write_alike
 from tests.simulators.parent import plain_parent
+from tests.simulators.whole import write_whole
 
 HASH = bcrypt.hashpw(b"wonder", bcrypt.gensalt(4)).decode()
 ALICE = "Basic " + base64.b64encode(b"alice:wonder").decode()
@@ -50,15 +50,16 @@ async def status(url: str, authorization: str | None = None, method: str = "GET"
 
 
 async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path) -> None:
-    users, policies = tmp_path / "users", tmp_path / "access"
+    users, policies, audit = tmp_path / "users", tmp_path / "access", tmp_path / "audit.log"
     users.write_text(f"alice:{HASH}\n")
     policies.mkdir()
     head = "schema: registry-mesh/access/1\npolicies:\n"
     rule = '  - {name: all, repos: "**", subjects: users, allow: push}\n'
     (policies / "a.yaml").write_text(head + rule)
     access = {"users": str(users), "policies": str(policies)}
-    log = {"audit": str(tmp_path / "audit.log")}
-    async with running(config(tmp_path, registry="r.example", access=access, log=log)) as node:
+    async with running(
+        config(tmp_path, registry="r.example", access=access, log={"audit": str(audit)})
+    ) as node:
         push = f"{node.url}/v2/a/b/blobs/uploads/"
 
         async def answers(wanted: int) -> None:
@@ -73,10 +74,12 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
         await answers(202)
         (policies / "a.yaml").write_text(head + rule.replace("push", "pull"))
         await answers(403)
-        (policies / "new").write_text(head + rule)
-        os.replace(policies / "new", policies / "a.yaml")
+        write_whole(policies / "a.yaml", head + rule)
         await answers(202)
         (policies / "b.yaml").write_text("nonsense")  # with it, nothing of the folder is believed
+        await eventually(
+            lambda: "b.yaml" in audit.read_text(), "it to be seen: not the other file without it"
+        )
         (policies / "a.yaml").write_text(head + rule.replace("push", "pull"))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3 * LOOK):
@@ -89,7 +92,7 @@ async def test_changes_of_the_files_take_effect_and_faults_do_not(tmp_path: Path
             "POST", f"{node.admin_url}/api/1/images/evict", json={"images": ["x"]}
         ) as answer:
             assert answer.status == 404
-    lines = [json.loads(line) for line in (tmp_path / "audit.log").read_text().splitlines()]
+    lines = [json.loads(line) for line in audit.read_text().splitlines()]
     told = [
         (line["event"], line["reason"] or line["reference"])
         for line in lines
@@ -200,9 +203,12 @@ async def test_keys_at_an_address_are_believed_and_kept_over_a_restart(tmp_path:
     for reachable in (True, False):
         async with running(config(tmp_path, registry="r.example", access=access)) as node:
             url = f"{node.url}/v2/a/b/tags/list"
-            async with asyncio.timeout(20):
-                while await status(url, bearer) != 404:  # let in, and there is no such repository
-                    await asyncio.sleep(0.05)
+            await eventually(
+                lambda: status(url, bearer),  # noqa: B023 - it is waited for here
+                "it to be let in, and there is no such repository",
+                pause=0.05,
+                until=lambda answer: answer == 404,
+            )
             assert await status(url) == 401
         if reachable:
             await runner.cleanup()

@@ -75,7 +75,7 @@ async def world(authorities: Authorities) -> AsyncIterator[World]:
 
 def shown(port: int, context: ssl.SSLContext) -> bytes:
     with (
-        socket.create_connection(("127.0.0.1", port), 20) as plain,
+        socket.create_connection(("127.0.0.1", port), 60) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
     ):
         return sock.getpeercert(True) or b""
@@ -84,7 +84,7 @@ def shown(port: int, context: ssl.SSLContext) -> bytes:
 def asked(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> ssl.SSLSession:
     """The session of a connection on which a request was answered: a client's certificate is looked at by then."""
     with (
-        socket.create_connection(("127.0.0.1", port), 20) as plain,
+        socket.create_connection(("127.0.0.1", port), 60) as plain,
         context.wrap_socket(plain, server_hostname="127.0.0.1", session=session) as sock,
     ):
         sock.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -163,13 +163,13 @@ class Kept:
 
     async def asks(self) -> None:
         self.writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             head = await self.reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r")[0])
             await self.reader.readexactly(length)
 
     async def ends(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             assert await self.reader.read() == b""
 
 

@@ -163,7 +163,7 @@ async def test_who_has_no_credentials_bothers_no_parent_that_was_never_asked(tmp
             await keeper.looked(frozenset({A}))
             for _ in range(3):
                 await keeper.ask(parents)
-            assert parent.requests == [("GET", "/v2/")], "it is no node of the mesh"
+            assert set(parent.requests) == {("GET", "/v2/")}, "it is no node of the mesh"
 
 
 async def test_a_parent_that_hangs_holds_up_no_other_registry() -> None:

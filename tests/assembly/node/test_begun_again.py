@@ -96,10 +96,14 @@ class World:
         tls = self.node.tls
         if not serves(f"{self.node.url}/v2/", tls) or not serves(f"{self.node.admin}/status", tls):
             return set()
-        with urlopen(f"{self.node.admin}/status", timeout=60, context=tls) as told:
-            status: Any = json.load(told)
+        try:
+            with urlopen(f"{self.node.admin}/status", timeout=60, context=tls) as told:
+                status: Any = json.load(told)
+        except OSError:  # one that is being killed had still answered
+            return set()
         serving = {each["pid"] for each in status["workers"] if each["state"] == "serving"}
-        return self.children() if serving & self.children() else set()
+        found = self.node.children()
+        return found if serving & found else set()
 
     def found(self) -> set[str]:
         """What the finding about files is about."""
@@ -107,15 +111,10 @@ class World:
             status: Any = json.load(told)
         return {each["subject"] for each in status["findings"] if each["name"] == "files-invalid"}
 
-    def children(self) -> set[int]:
-        assert self.node.process is not None
-        pid = self.node.process.pid
-        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-
     def kill(self) -> None:
         """All processes but the one that starts them; return when others are in their places."""
         eventually_here(lambda: len(self.pids()) == 2, "both to serve")
-        before = self.children()
+        before = self.node.children()
         for pid in before:
             os.kill(pid, signal.SIGKILL)
         eventually_here(lambda: len(self.pids() - before) == 2, "both to begin again")

@@ -40,12 +40,8 @@ class Running:
         except aiohttp.ClientError:
             return set()
         serving = {each["pid"] for each in status["workers"] if each["state"] == "serving"}
-        return self._children() if serving & self._children() else set()
-
-    def _children(self) -> set[int]:
-        assert self.node.process is not None
-        pid = self.node.process.pid
-        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        found = self.node.children()
+        return found if serving & found else set()
 
     async def kill(self) -> None:
         """All processes but the one that starts them; return when others are in their places."""

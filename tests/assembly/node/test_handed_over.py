@@ -20,8 +20,9 @@ from tests.simulators.images import HOST, Content, random_bytes
 from tests.simulators.replica_tree import ReplicaTree, replica_tree
 
 SIZE = 12 << 20
-SLOW = 2e6
-"""Bytes a second: what is on its way stays on its way until the link is as fast as it can be."""
+SLOW, SLOWEST = 2e6, 2e5
+"""Bytes a second, until some is here, and from then on: what is on its way stays on its way, until the
+link is as fast as it can be."""
 
 
 @dataclass
@@ -55,8 +56,9 @@ class World:
         return self.tree.link.counts.body_bytes
 
     async def half(self) -> None:
-        """Wait until much is here, and much is not."""
-        await eventually(lambda: self.crossed() > SIZE // 4, "some of it to come", 30)
+        """Wait until much is here, and much is not, nor soon."""
+        await eventually(lambda: self.crossed() > SIZE // 4, "some of it to come")
+        self.tree.link.conditions.rate = SLOWEST
 
     async def runs(self) -> list[Run]:
         """The newest first."""
@@ -151,7 +153,8 @@ async def test_a_preload_that_somebody_waits_for_does_not_see_a_reload(site: Wor
     waiting = asyncio.create_task(asyncio.to_thread(programs.run, "preload", site.node.config, "app:1"))
     await site.half()
     await site.reload()
-    await eventually(lambda: site.crossed() > SIZE * 0.9, "it to come on", 30)
+    site.tree.link.conditions.rate = SLOW
+    await eventually(lambda: site.crossed() > SIZE * 0.9, "it to come on")
     site.tree.link.conditions.rate = None
     done = await waiting
     assert done.returncode == 0, done.stderr
@@ -178,8 +181,8 @@ async def test_a_preload_that_somebody_waits_for_goes_on_after_a_restart_and_say
 async def test_what_rules_preload_is_gone_on_with_after_a_reload(site: World) -> None:
     await site.ended()  # there is nothing yet
     await site.push("ruled")
-    site.tree.link.conditions.rate = SLOW
-    await site.reload()  # it runs at its start
+    site.tree.link.conditions.rate = SLOW / 4
+    await site.reload()  # it runs at its start, which is some of the time
     await site.half()
     await site.reload()
     site.tree.link.conditions.rate = None

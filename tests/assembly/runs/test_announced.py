@@ -65,7 +65,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             made = World(tree, node)
             replicator = node.keeper.replicator
             assert replicator is not None
-            await eventually(lambda: replicator.last is not None, "the first run", 30)
+            await eventually(lambda: replicator.last is not None, "the first run")
             yield made
 
 
@@ -79,7 +79,7 @@ async def test_what_was_pushed_comes_at_once_and_nothing_else_is_asked_for(world
     async def came() -> bool:
         return await world.has("a", "2")
 
-    await eventually(came, "what was pushed", 30)
+    await eventually(came, "what was pushed")
     assert not await world.has("b", "2")
     assert world.node.keeper.replicator is not None
     runs = await world.node.keeper.replicator.history.read()

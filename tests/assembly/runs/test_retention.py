@@ -14,6 +14,7 @@ from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.config.load import load
 from tests.eventually import eventually
 from tests.simulators.origins import push_image, repository
+from tests.simulators.whole import write_whole
 
 RULES = """\
 schema: registry-mesh/rules/2
@@ -49,10 +50,10 @@ async def test_a_guard_that_stops_and_rules_that_are_invalid_are_told(tmp_path: 
             assert [(each.registry, each.deletes, each.tags) for each in stopped] == [
                 ("registry.example", 7, 8)
             ]
-            (tmp_path / "rules" / "all.yaml").write_text("schema: registry-mesh/rules/2\nrules: [{}]\n")
+            write_whole(tmp_path / "rules" / "all.yaml", "schema: registry-mesh/rules/2\nrules: [{}]\n")
             faults = await eventually(lambda: (runs.status() or first).faults)
             assert any("from is missing" in each for each in faults)
-            (tmp_path / "rules" / "all.yaml").write_text(RULES.replace("10%", "100%"))
+            write_whole(tmp_path / "rules" / "all.yaml", RULES.replace("10%", "100%"))
             await eventually(lambda: (runs.status() or first).deleted == 7)
         assert len((await repo.tags.tags(100)).tags) == 1
     finally:

@@ -20,7 +20,7 @@ from registry_mesh.telemetry.events import Events, Kept, decode
 from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.telemetry.names import CACHE_BYTES, FAILURES
 from tests.clients import nodes
-from tests.eventually import eventually_here
+from tests.eventually import eventually, eventually_here
 from tests.simulators.parent import plain_parent
 
 
@@ -50,8 +50,11 @@ async def test_figures_outlive_a_restart(tmp_path: Path) -> None:
                     async with client.get(f"{node.url}/v2/team/app/{path}") as answer:
                         assert answer.status == 200
                         await answer.read()
-                day = await told(client, node.admin_url)
-            assert day["requests"] == 3 * times
+                day = await eventually(
+                    lambda node=node: told(client, node.admin_url),
+                    "what was answered to be counted",
+                    until=lambda day, times=times: day["requests"] == 3 * times,
+                )
             assert day["sent_bytes"] >= 1400 * times
             assert day["saved_bytes"] > 0
             assert 0 < day["hit_ratio_requests"] < 1
@@ -71,7 +74,7 @@ def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) ->
         for times, end in enumerate((site.stop, site.kill, site.stop), 1):
             site.start()
             with pytest.raises(urllib.error.HTTPError):
-                urllib.request.urlopen(f"{site.url}/v2/team/none/manifests/1", timeout=20)
+                urllib.request.urlopen(f"{site.url}/v2/team/none/manifests/1", timeout=60)
 
             def kept(times: int = times) -> bool:
                 """Whether it is on the disk: it would be shown without that."""
@@ -79,12 +82,12 @@ def test_figures_and_refusals_outlive_a_signal_of_either_kind(tmp_path: Path) ->
                 return bool(texts) and asked_in_vain(decode(texts[0].encode())) == times
 
             if end == site.kill:
-                eventually_here(kept, lambda: f"it to be saved; {site.log.read_text()[-2000:]}", 40)
+                eventually_here(kept, lambda: f"it to be saved; {site.log.read_text()[-2000:]}")
             end()
         site.start()
-        with urllib.request.urlopen(f"{site.admin}/status", timeout=20) as answer:
+        with urllib.request.urlopen(f"{site.admin}/status", timeout=60) as answer:
             day = json.load(answer)["last_day"]
-        with urllib.request.urlopen(f"{site.admin}/api/1/events", timeout=20) as answer:
+        with urllib.request.urlopen(f"{site.admin}/api/1/events", timeout=60) as answer:
             events = json.load(answer)["events"]
         site.stop()
     told = [each for each in events if each["subject"].endswith("team/none")]
