@@ -58,6 +58,10 @@ class SourceErred(SourceUnavailable):
     """The source answers, and something went wrong on its side (500)."""
 
 
+class SourceHung(SourceUnavailable):
+    """The source is alive, and leaves such questions without an answer: to ask again at once is of no use."""
+
+
 class SourceDiffers(SourceUnavailable):
     """The source names another size of a blob than the one that is being brought has. Which is right, the digest tells;
     nobody is blamed before."""

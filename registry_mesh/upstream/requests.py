@@ -17,6 +17,7 @@ from registry_mesh.auth.hosts import same_place
 from registry_mesh.ports.failures import (
     Failure,
     SourceErred,
+    SourceHung,
     SourceLoops,
     SourceUnavailable,
     SourceUnreadable,
@@ -52,7 +53,7 @@ Body = bytes | Callable[[], AsyncIterator[bytes]] | None
 """What a request brings; the callable begins anew with the bytes each time that it has to be sent."""
 
 
-class Hung(SourceUnavailable):
+class Hung(SourceHung):
     """The parent answers pings, and a request not at all."""
 
 

@@ -30,6 +30,9 @@ _log: Final = logging.getLogger(__name__)
 FOR_A_RANGE: Final = 1 << 30
 """Bytes of a blob, at most, that is brought in whole for the sake of a range whose chunks do not fit the chunk map."""
 
+WAITED: Final = 2.0
+"""Seconds for which what has come waits for the chunk map: a parent may have to make it, or is far away."""
+
 WHOLE_MAP: Final = 2.0
 """Seconds that a blob which is all here waits at most for the pages of its map that nobody needed so far."""
 
@@ -176,11 +179,14 @@ class ChunkProof:
         try:
             while (wanted := self._wanted.next(self.map)) is not None:
                 self._state.map_phase = MapPhase.ASKING
-                found = await ask_for_map(self._state, via, wanted)
+                found = await self._asked(via, wanted)
+                if self._state.map_phase is MapPhase.LATE and not self._state.phase.joined:
+                    return  # the whole was proven, or is wrong
                 if isinstance(found, Failure) and (len(self._asking) > 1 or not self._wanted.next(self.map)):
                     return  # another's parents tell, or have told
-                if isinstance(found, Failure) and self._does_without(found):
-                    self._state.dispute(f"no chunk map: {found.reason}")
+                late = self._state.map_phase is MapPhase.LATE
+                if isinstance(found, Failure) and (late or self._does_without(found)):
+                    self._state.withhold_parts(f"no chunk map: {found.reason}")
                     found = None
                 found = await self._signed(found, via)
                 self._found(found, via)
@@ -194,6 +200,22 @@ class ChunkProof:
             del self._asking[via.registry]
             self._leave()
             self._state.readers.wake_now()
+
+    async def _asked(self, via: Via, wanted: range) -> ChunkMap | Failure | None:
+        """What the parents say. Where they say nothing for a while the blob goes on without it, if it is brought whole;
+        what they say later still counts."""
+        asking = asyncio.ensure_future(ask_for_map(self._state, via, wanted))
+        try:
+            while not (await asyncio.wait({asking}, timeout=WAITED))[0]:
+                if self._state.map_phase is MapPhase.ASKING and self.map is None and self._is_brought_whole():
+                    self._state.withhold_parts("its chunk map is late")
+                    self._state.map_phase = MapPhase.LATE
+                    await self._settle_all(())
+                    self._state.readers.wake_now()
+            return await asking
+        finally:
+            asking.cancel()
+            await asyncio.wait({asking})
 
     async def _signed(self, found: ChunkMap | Failure | None, via: Via) -> ChunkMap | Failure | None:
         """A map that is not the one signed is none, and its parent is told of."""
@@ -244,6 +266,7 @@ class ChunkProof:
             self._disown(str(differ))
             return
         self._state.map_phase, self._state.sums = MapPhase.THERE, self.map.algorithm
+        self._state.parts_withheld = False
 
     async def _settle_all(self, pages: Iterable[int]) -> None:
         """Say of every chunk that is here what it is, as far as it is known now: `pages` have just come."""

@@ -58,7 +58,8 @@ class ChunkComparison:
 
     def _is_over(self, first: int, stop: int) -> bool:
         state = self._state
-        return state.disputed or state.outcome.committed or state.compared.over(first, stop)
+        withheld = state.disputed or state.parts_withheld
+        return withheld or state.outcome.committed or state.compared.over(first, stop)
 
     async def _prove(self, index: int, via: Via) -> None:
         state, page = self._state, index // PAGE

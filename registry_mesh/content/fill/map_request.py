@@ -18,6 +18,7 @@ from registry_mesh.ports.failures import (
     SourceDenied,
     SourceDown,
     SourceErred,
+    SourceHung,
     SourceLied,
     SourceRefused,
     SourceThrottled,
@@ -109,7 +110,7 @@ async def ask_for_map(
         except Failure as again:
             failure = again
             wrong += isinstance(again, SourceLied | MapUnusable)
-            if isinstance(again, _REFUSES):
+            if isinstance(again, (*_REFUSES, SourceHung)):
                 break
             continue
         if found is None or (found.size == state.size and found.covers(span)):

@@ -9,7 +9,8 @@ too; so the phase is no field that could go stale: `FillState.phase` reads it fr
 process's own and stay: LIED, UNSTORABLE, CLOSED.
 
 **The chunk map** (`MapPhase`) is asked for together with the first bytes. While it is ASKING, chunks that come are
-left unmarked (`ChunkProof.early`): until it is known whether there is a map nobody takes them for held.
+left unmarked (`ChunkProof.early`): until it is known whether there is a map nobody takes them for held. A map that does
+not come is not waited for for long: a whole blob goes on without it (LATE), a part of it waits for the whole.
 
 **A failure is an event and no phase.** A transfer that ended badly fails the readers of that moment (`Troubles.fail`
 counts an epoch); for later ones it is tried again.
@@ -88,7 +89,13 @@ class MapPhase(enum.Enum):
 
     UNASKED = ("nothing is fetched yet", ChunkState.UNPROVEN, "", "ASKING THERE NONE")
     # THERE, NONE: parents were compared for the sake of who reads a part of what is held
-    ASKING = ("a parent is asked for it", ChunkState.PROVEN, "left unmarked", "THERE NONE LACKING")
+    ASKING = ("a parent is asked for it", ChunkState.PROVEN, "left unmarked", "THERE NONE LACKING LATE")
+    LATE = (
+        "it is asked for still, and waited for no more",
+        ChunkState.UNPROVEN,
+        "UNPROVEN",
+        "THERE NONE LACKING",
+    )
     THERE = ("what was wanted of it is here", ChunkState.PROVEN, "proven, or thrown away", "ASKING NONE")
     # ASKING: more of it is wanted; NONE: it was convicted
     NONE = ("no parent has one", ChunkState.UNPROVEN, "UNPROVEN", "THERE")  # THERE: another registry's has

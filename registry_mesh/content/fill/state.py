@@ -63,6 +63,9 @@ class FillState:
         self.disputed = False
         """Parents gave chunk maps that cannot both be right, or none but wrong ones: nothing but the whole digest
         proves anything."""
+        self.parts_withheld = False
+        """The chunk map does not come, from parents that have maps: no part leaves but proven; a whole blob does, as
+        from parents without maps."""
         self.unstorable: Failure | None = None
         self.troubles = Troubles()
         self.fetched = 0
@@ -233,6 +236,12 @@ class FillState:
         """The chunk maps that came are wrong, or nobody knows which is; the digest of the whole will tell."""
         self.disputed = self.marks.doubted = True
         log.warning("%s: %s: no part of it leaves before all of it is proven", self.digest, reason)
+
+    def withhold_parts(self, reason: str) -> None:
+        """The chunk map does not come; see `parts_withheld`."""
+        if not self.parts_withheld:
+            log.warning("%s: %s: no range of it leaves before all of it is proven", self.digest, reason)
+        self.parts_withheld = self.marks.doubted = True
 
     def strip(self) -> None:
         """Let what is kept of failures keep no frames of those that raised it last."""

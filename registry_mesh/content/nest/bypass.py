@@ -5,17 +5,20 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from time import monotonic
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapsDiffer, count
 from registry_mesh.chunks.cutter import Cutter
+from registry_mesh.content.fill.chunk_proof import WAITED
+from registry_mesh.content.fill.map_request import is_withheld
 from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.digest import Hasher
 from registry_mesh.oci.span import Span
 from registry_mesh.ports.blobs import BlobInfo, BlobSource, Reading
 from registry_mesh.ports.failures import (
+    Failure,
     MapsDisputed,
     MapUnusable,
     SourceDiffers,
@@ -92,9 +95,15 @@ async def _map(source: BlobSource, info: BlobInfo, span: Span) -> ChunkMap | Non
     """Of the span; a whole blob, which its digest proves, needs none."""
     if len(span) < info.size:
         return await source.chunk_map(info.digest, span)
-    with suppress(MapUnusable):
-        return await source.chunk_map(info.digest)
-    return None
+    try:
+        async with asyncio.timeout(WAITED):
+            return await source.chunk_map(info.digest)
+    except (MapUnusable, TimeoutError):
+        return None
+    except Failure as failure:
+        if not is_withheld(failure, whole=True):
+            raise
+        return None
 
 
 def _lie(senders: set[str], info: BlobInfo, distrust: Distrust, reason: str) -> SourceLied:

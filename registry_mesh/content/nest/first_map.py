@@ -10,7 +10,7 @@ from registry_mesh.content.nest.candidates import Candidate, Told, Unknown, answ
 from registry_mesh.content.nest.distrusted import Distrusted
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.span import Span
-from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied
+from registry_mesh.ports.failures import Failure, MapUnusable, SourceLied, SourceUnavailable
 from registry_mesh.ports.parents import Parent
 
 
@@ -38,17 +38,21 @@ class FirstMap:
         return found
 
     async def _asked(self, candidates: Sequence[Candidate]) -> tuple[ChunkMap, Candidate] | None:
-        for place, candidate in enumerate(candidates):
+        ordered = sorted(candidates, key=self._rank)
+        for place, candidate in enumerate(ordered):
             if not candidate.parent.available:
                 self._told.down.append(candidate)
                 continue
-            others = any(each.parent.available for each in candidates[place + 1 :])
+            others = any(each.parent.available for each in ordered[place + 1 :])
             try:
                 async with asyncio.timeout(self._patience(candidate.parent) if others else None):
                     found = await candidate.repository.blobs.chunk_map(self._digest, self._span)
             except TimeoutError:
                 self._distrusted.note_late([candidate.parent.name], "maps")
-                self._told.down.append(candidate)
+                if candidate.parent.confirmed:  # it may well have one
+                    self._told.failed(candidate.parent.name, SourceUnavailable("is late with its chunk map"))
+                else:
+                    self._told.down.append(candidate)
                 continue
             except Unknown:
                 found = None
@@ -60,11 +64,18 @@ class FirstMap:
             self._answered = True
         return None
 
+    def _rank(self, candidate: Candidate) -> tuple[bool, bool]:
+        """Those that lied behind the others, and before them those that were late with a map."""
+        parent, known = candidate.parent, self._distrusted
+        late = parent.confirmed and known.was_late(parent.name, "maps")
+        return known.suspects(parent.name, self._digest), late
+
     def _patience(self, parent: Parent) -> float | None:
         """Seconds for which a parent is waited for where there are others. One that has never answered is as good as
-        down when it is late, for one blob after the other; whether it has maps at all nobody knows."""
+        down when it is late, for one blob after the other; whether it has maps at all nobody knows. Any other is asked
+        after the others the next time, and waited for where none of those has one."""
         if parent.confirmed:
-            return None
+            return parent.late
         return 0.0 if self._distrusted.was_late(parent.name, "maps") else parent.late
 
     @property

@@ -44,8 +44,11 @@ class MapsPassedOn:
         return True
 
     async def _under_way(self, digest: Digest, span: Span | None) -> ChunkMap | None:
-        """The fill's. About that of a part parents are compared first, where the fill has not done so."""
+        """The fill's. About that of a part parents are compared first, where the fill has not done so. Where the fill
+        waits for it no more nobody below does."""
         fill = self._fills.get(digest)
+        if fill is not None and fill.parts_withheld:
+            return None
         known = fill.comparison.chunk_map(span) if fill is not None else None
         if fill is None or known is None:
             return await self._of_source(digest, span)

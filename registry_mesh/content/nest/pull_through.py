@@ -225,26 +225,26 @@ class PullThrough:
 
     def unproven(self, fill: Fill, span: Span) -> bool:
         """Whether nothing proves what of `span` leaves the fill now."""
-        return len(span) < fill.size and not fill.proves and not fill.disputed
+        return len(span) < fill.size and not (fill.proves or fill.disputed or fill.parts_withheld)
 
     def _withheld(self, fill: Fill, span: Span) -> bool:
         """Whether nothing proves what of `span` leaves the fill now, and it is not to leave so. Where it is disputed
         what the blob is it never is, be it all of it."""
-        if fill.disputed:
+        if fill.disputed or (fill.parts_withheld and len(span) < fill.size):
             return not fill.proves
         return self._ranges is not Ranges.UNPROVEN and self.unproven(fill, span)
 
     async def pieces(self, fill: Fill, span: Span) -> AsyncGenerator[Piece, None]:
         """The span's bytes, proven where nothing else is to be given."""
-        position = span.start
+        position, whole = span.start, len(span) == fill.size
         async with aclosing(self._followed(fill, span)) as pieces:
             async for piece in pieces:
-                if self._withheld(fill, Span(position, span.stop)):
+                if self._withheld(fill, span if whole else Span(position, span.stop)):
                     break
                 yield piece
                 position += len(piece)
         if position < span.stop:
-            whole, rest = len(span) == fill.size, Span(position, span.stop)
+            rest = Span(position, span.stop)
             async for piece in self._whole_first(fill, rest, whole=whole):
                 yield piece
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from registry_mesh.ports.failures import SourceThrottled, SourceUnavailable
+from registry_mesh.ports.failures import SourceHung, SourceThrottled, SourceUnavailable
 from registry_mesh.ports.urgency import urgency
 from registry_mesh.telemetry.instruments import Counter
 from registry_mesh.upstream.health.background import Background
@@ -184,7 +184,7 @@ class KnownParent:
         """Raise where nothing, or nothing of that kind, is to be asked of it now: `SourceUnavailable`, and
         `SourceThrottled` where it asked for patience, or leaves no more than clients need."""
         if reason := self.hangs.refuses(kind):
-            raise SourceUnavailable(reason, source=self.name)
+            raise SourceHung(reason, source=self.name)
         self.leave_alone(self.url)
         if self._unanswered >= self.patience.unanswered:
             raise SourceUnavailable(f"leaves {self._unanswered} requests without an answer", source=self.name)

@@ -185,6 +185,28 @@ async def test_who_was_late_with_a_map_and_never_answered_is_waited_for_once() -
         assert await choice.chunk_map(Digest.of(DATA)) == map_of(DATA)
 
 
+@pytest.mark.parametrize("maps", [False, True])
+async def test_of_one_that_answers_and_is_late_with_its_map_another_tells_or_nobody_has_said_there_is_none(
+    maps: bool,
+) -> None:
+    class Hung(SimulatedSource):
+        async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+            self.maps_asked += 1
+            await asyncio.Event().wait()
+            return None
+
+    late, told = Hung(name="late"), holding("up", maps=maps)
+    choice = Failover([[candidate(late, late=0.01)], [candidate(told)]], Distrusted())
+    async with asyncio.timeout(60):
+        if maps:
+            for _ in range(2):
+                assert await choice.chunk_map(Digest.of(DATA)) == map_of(DATA)
+            assert late.maps_asked == 1, "the next time another is asked first"
+        else:
+            with pytest.raises(SourceUnavailable, match="is late with its chunk map"):
+                await choice.chunk_map(Digest.of(DATA))
+
+
 async def test_one_that_is_back_may_know_what_another_does_not() -> None:
     empty, down = holding("empty", None), holding("down")
     choice = Failover([[candidate(empty)], [candidate(down, available=False)]], Distrusted())

@@ -15,7 +15,7 @@ from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.jobs import Later
 from registry_mesh.oci.refusals import Refusal
 from registry_mesh.ports.blobs import BlobSource, BlobStore
-from registry_mesh.ports.failures import Failure, SourceUnavailable, StoreBroken
+from registry_mesh.ports.failures import Failure, SourceHung, SourceUnavailable, StoreBroken
 from registry_mesh.ports.place import Place
 
 
@@ -61,7 +61,7 @@ class CopyBytes:
             await do()
         except SourceUnavailable as failure:
             tried = self._failed[key]
-            if type(failure) is not SourceUnavailable or tried >= len(self._pauses):
+            if type(failure) not in (SourceUnavailable, SourceHung) or tried >= len(self._pauses):
                 raise
             self._failed[key] += 1
             raise Later(self._pauses[tried]) from None

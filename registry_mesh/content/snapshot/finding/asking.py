@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 from registry_mesh.content.snapshot.finding.jobs import Later
 from registry_mesh.oci.reference import RegistryName
 from registry_mesh.oci.refusals import Refusal
-from registry_mesh.ports.failures import Failure, SourceDown, SourceThrottled, SourceUnavailable
+from registry_mesh.ports.failures import Failure, SourceDown, SourceHung, SourceThrottled, SourceUnavailable
 
 T = TypeVar("T")
 
@@ -139,4 +139,4 @@ class Asking:
 
 def _passes(failure: Failure, attempt: int) -> bool:
     """Whether it is a failure of the moment; a source that is left alone for one that came before is, too."""
-    return type(failure) is SourceUnavailable or (type(failure) is SourceDown and attempt > 1)
+    return type(failure) in (SourceUnavailable, SourceHung) or (type(failure) is SourceDown and attempt > 1)
