@@ -45,11 +45,12 @@ async def held_bytes(data: Bytes, span: Span) -> bytes:
     return bytes(found)
 
 
-async def claim_all(hold: Hold, chunks: range) -> None:
-    """A chunk that was found rotten has its bytes given back by a thread, which claims it for a moment."""
+async def claim_all(hold: Hold, chunks: range, lacking: range | None = None) -> None:
+    """Claim those that are `lacking`: all of them where that is not said. A chunk that was found rotten has its bytes
+    given back by a thread, which claims it for a moment."""
 
     def claimed() -> bool:
-        if (got := hold.claim(chunks)) == chunks:
+        if (got := hold.claim(chunks)) == (chunks if lacking is None else lacking):
             return True
         hold.unclaim(got)
         return False
@@ -253,12 +254,9 @@ class CacheStoreSuite:
             assert hold.state(3) is MISSING
             assert not await hold.check(3)
             hold.mark(2, PROVEN)
-            for _ in range(100):  # its room is being given back, for which it is claimed a moment
-                if hold.claim(range(3, 5)) == range(3, 4):
-                    break
-                await asyncio.sleep(0.01)
+            await claim_all(hold, range(3, 5), lacking=range(3, 4))
             hold.unclaim(range(3, 4))
-            await fill_soon(hold, range(3, 4))
+            await fill(hold, range(3, 4))
             await hold.commit(None)
         assert await read(store, DIGEST) == DATA
 
@@ -323,12 +321,3 @@ class CacheStoreSuite:
             assert hold.run(0, 5, PROVEN) == 5
             await hold.commit(None)
         assert await read(store, DIGEST) == DATA
-
-
-async def fill_soon(hold: Hold, chunks: range) -> None:
-    """`fill`, once the chunks can be claimed."""
-    for _ in range(200):
-        if hold.claim(chunks) == chunks:
-            break
-        await asyncio.sleep(0.01)
-    await fill(hold, chunks)
