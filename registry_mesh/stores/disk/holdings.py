@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection
+from contextlib import suppress
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
@@ -30,16 +31,19 @@ class DiskHoldings:
             return await offload(self._held, digest)
 
     def _held(self, digest: Digest) -> int:
-        layout = self._shelf.layout
-        try:
-            return layout.blob(digest).stat().st_size
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        try:
-            table = layout.part_hold(digest).read_bytes()
+        looks = (self._whole, self._part, self._whole)  # the part may become whole after the first look
+        return next((size for look in looks if (size := look(digest)) is not None), 0)
+
+    def _whole(self, digest: Digest) -> int | None:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            return self._shelf.layout.blob(digest).stat().st_size
+        return None
+
+    def _part(self, digest: Digest) -> int | None:
+        with suppress(FileNotFoundError, NotADirectoryError, hold_file.HoldFileInvalid):
+            table = self._shelf.layout.part_hold(digest).read_bytes()
             return min(hold_file.held_chunks(table) * CHUNK, hold_file.read_size(table))
-        except (FileNotFoundError, NotADirectoryError, hold_file.HoldFileInvalid):
-            return 0
+        return None
 
     async def used(self, digests: Collection[Digest]) -> Uses:
         """See `Holdings.used`."""

@@ -20,6 +20,7 @@ from registry_mesh.oci.digest import Digest
 from registry_mesh.replication.companions import VARIANTS
 from tests.clients import nodes
 from tests.clients.nodes import REGISTRY, Node
+from tests.eventually import eventually_here
 from tests.simulators.images import Content, random_bytes
 
 MIB = 1 << 20
@@ -61,7 +62,13 @@ class Tree:
         document = json.loads(data)
         for each in (document["config"], *document["layers"]):
             assert len(get(f"{base}/blobs/{each['digest']}")) == each["size"]
+            self.kept(Digest.parse(each["digest"]))
         return Digest.of(data)
+
+    def kept(self, digest: Digest) -> None:
+        """Wait until the site has given a blob its name, which may be a moment after its last byte."""
+        folder = self.site.folder / "store" / "blobs" / digest.algorithm
+        eventually_here((folder / digest.hex[:2] / digest.hex).exists, f"{digest} to be kept")
 
 
 def send(method: str, url: str, data: bytes, media_type: str = "application/octet-stream") -> None:

@@ -1,12 +1,18 @@
 """What a person sees of a disk store, and takes from it."""
 
+import asyncio
+import threading
 from pathlib import Path
 
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.refusals import BlobUnknown
 from registry_mesh.stores.disk.durability import DiskFsync
+from registry_mesh.stores.disk.holdings import DiskHoldings
+from registry_mesh.stores.disk.layout import Layout
+from registry_mesh.stores.disk.shelf import Shelf
 from registry_mesh.stores.disk.store import DiskStore
+from tests.eventually import eventually
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, fill
@@ -34,6 +40,32 @@ async def test_a_blob_is_counted_by_its_chunks_and_dropped_whole_or_in_part(tmp_
     assert await holdings.held(DIGEST) == SIZE
     assert await holdings.drop(DIGEST) >= SIZE
     assert store.used == 0
+    await store.close()
+
+
+class Late(Layout):
+    """Who looks for a part waits until `completed`."""
+
+    looking, completed = threading.Event(), threading.Event()
+
+    def part_hold(self, digest: Digest) -> Path:
+        self.looking.set()
+        self.completed.wait(60)
+        return super().part_hold(digest)
+
+
+async def test_a_blob_that_is_completed_meanwhile_is_here(tmp_path: Path) -> None:
+    """It was no whole one a moment ago, and is no part any more."""
+    store = await started(tmp_path)
+    late, its = Late(tmp_path), store.shelf
+    holdings = DiskHoldings(Shelf(late, its.room, its.index, its.fsync, its.clock))
+    async with store.hold(DIGEST, SIZE) as hold:
+        await fill(hold, range(5))
+        look = asyncio.create_task(holdings.held(DIGEST))
+        await eventually(late.looking.is_set, "the look at the part")
+        await hold.commit(None)
+        late.completed.set()
+        assert await look == SIZE
     await store.close()
 
 
