@@ -89,7 +89,7 @@ rm_containerd() {
   } >"$T/containerd.toml"
   rm_spawn "$T/containerd.log" "$RM_CONTAINERD" --config "$T/containerd.toml" --log-level debug
   CTR=("$RM_CTR" --address "$T/c.sock" --namespace "${RM_NS:-mesh}")
-  rm_await 30 "${CTR[@]}" version || { tail -5 "$T/containerd.log" >&2; return 1; }
+  rm_await 60 "${CTR[@]}" version || { tail -5 "$T/containerd.log" >&2; return 1; }
 }
 
 # rm_hosts_toml DIR ORIGIN_NAME MIRROR_URL [UPSTREAM_URL] [SKIP_VERIFY]
@@ -113,6 +113,6 @@ rm_since() { awk -v a="$1" -v b="$(rm_now)" 'BEGIN { printf "%.2f", b - a }'; }
 rm_wirelog() {
   rm_spawn "$T/wirelog.log" python3 "$RM_KIT/wirelog.py" --listen 127.0.0.1:0 --upstream "$1" --log "$2" \
     ${RULES:+--rules "$RULES"}
-  rm_await 10 grep -q '^port ' "$T/wirelog.log" || { tail -5 "$T/wirelog.log" >&2; return 1; }
+  rm_await 60 grep -q '^port ' "$T/wirelog.log" || { tail -5 "$T/wirelog.log" >&2; return 1; }
   port=$(awk '/^port / { print $2; exit }' "$T/wirelog.log")
 }

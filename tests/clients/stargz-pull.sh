@@ -6,9 +6,10 @@
 # is pulled without its layers, run with runc over FUSE, and the bytes that
 # crossed the wire are counted at each step. Prints one JSON line. Environment:
 #   UPSTREAM, LOG, RULES  as in containerd-pull.sh
-#   BACKGROUND=1   let the snapshotter fetch the rest in the background and wait
+#   BACKGROUND=n   let the snapshotter fetch the rest in the background, and wait
+#                  until n bytes were read and no more are
 #   STARGZ_TOML    a file with stargz settings (default: its defaults, with the
-#                  background fetch off unless BACKGROUND=1)
+#                  background fetch off unless BACKGROUND=n)
 #   MIRRORS=1      lead it by its own [resolver.host] mirrors, not by hosts.toml
 #   ARGS='...'     what to run, quoted as for a shell (default: the image's own command)
 set -euo pipefail
@@ -31,10 +32,11 @@ if [[ -n ${MIRRORS:-} ]]; then
   lead=()
 fi
 rm_spawn "$T/lazy.log" "$RM_LAZYFSD" -socket "$T/l.sock" -root "$T/lazy" -config "$T/lazy.toml" "${lead[@]}" -log-level debug
-rm_await 15 test -S "$T/l.sock" || { tail -5 "$T/lazy.log" >&2; exit 1; }
+rm_await 60 test -S "$T/l.sock" || { tail -5 "$T/lazy.log" >&2; exit 1; }
 rm_containerd "$T/l.sock"
 remote=(ctr-remote --address "$T/c.sock" --namespace mesh)
 ref=$origin/$image fail=0
+bytes() { python3 -c 'import json, sys; print(json.loads(sys.argv[1])["bytes"])' "$1"; }
 count() { python3 "$RM_KIT/wirelog.py" --sum "$log"; }
 t=$(rm_now)
 "${remote[@]}" images rpull --hosts-dir "$T/certs.d" "$ref" >"$T/pull.log" 2>&1 || { fail=1; tail -4 "$T/pull.log" >&2; }
@@ -49,15 +51,15 @@ if [[ $fail == 0 ]]; then
   run_secs=$(rm_since "$t")
 fi
 run=$(count)
-if [[ -n ${BACKGROUND:-} ]]; then # until the count stands still
-  for _ in $(seq 60); do
+end=$(count)
+if [[ -n ${BACKGROUND:-} ]]; then # until so much was read, and the count stands still
+  for _ in $(seq 80); do
+    last=$end
     sleep 3
-    now=$(count)
-    [[ $now == "${last:-}" ]] && break
-    last=$now
+    end=$(count)
+    [[ $end == "$last" ]] && (($(bytes "$end") >= BACKGROUND)) && break
   done
 fi
-end=$(count)
 python3 - <<PY
 import json
 p, r, e = (json.loads(x) for x in ("""$pulled""", """$run""", """$end"""))
