@@ -10,7 +10,7 @@ WORKERS ?= 4
 BIN    := $(VENV)/bin
 PYTEST := tests/scratch.sh $(BIN)/python -m pytest -p no:cacheprovider -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 QUICK  := not client and not s3 and not slow
-PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PIP    := tests/again.sh $(BIN)/python -m pip --disable-pip-version-check --no-input
 UV     := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-strip-extras --quiet --python-version 3.11
 LOCK   := $(UV) pyproject.toml --extra speed
 
@@ -59,7 +59,7 @@ $(VENV)/.rewritten: | setup
 chart-tools: $(VENV)/bin/helm ## helm and kubectl into .venv/bin, for the tests of the chart
 
 $(VENV)/bin/helm: | setup
-	$(VENV)/bin/python -m tests.clients.chart_tools $(VENV)/bin
+	tests/again.sh $(VENV)/bin/python -m tests.clients.chart_tools $(VENV)/bin
 
 mesh: setup ## whole trees and real clients only
 	$(PYTEST) tests/mesh
@@ -117,6 +117,7 @@ $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "registry-mesh needs Python 3.11 or later; name one: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
-	  DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && apt-get install -y -qq python3-venv' >/dev/null; } || { \
+	  DEBIAN_FRONTEND=noninteractive tests/again.sh sh -c 'apt-get update -qq && apt-get install -y -qq python3-venv' \
+	  >/dev/null; } || { \
 	  echo "this Python cannot make virtual environments; run: sudo apt-get install python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV)

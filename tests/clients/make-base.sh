@@ -20,14 +20,14 @@ eval "$(apt-config shell proxy Acquire::http::Proxy)"
 rm_note "mmdebstrap from ${mirror:-its own default}"
 apt=()
 [[ -n ${proxy:-} ]] && apt=(--aptopt="Acquire::http::Proxy \"$proxy\"")
-mmdebstrap --quiet --variant=minbase --include=usr-is-merged \
+"$RM_KIT/../again.sh" mmdebstrap --quiet --variant=minbase --include=usr-is-merged \
   --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr "${apt[@]}" --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/info/*' \
   bookworm "$T/root.tar" ${mirror:+"$mirror"} >"$T/log" 2>&1 </dev/null || { tail -5 "$T/log" >&2; exit 1; }
 rm_note 'the packages of requirements.lock'
-"${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check --no-input --require-hashes --python-version 3.11 \
-  --only-binary=:all: --no-deps --dest "$T/wheels" -r "$lock" >&2
+"$RM_KIT/../again.sh" "${PYTHON:-python3}" -m pip download --quiet --disable-pip-version-check --no-input \
+  --require-hashes --python-version 3.11 --only-binary=:all: --no-deps --dest "$T/wheels" -r "$lock" >&2
 rm -rf "$base" && mkdir "$base"
 cp -r "$T/wheels" "$base/" && cp "$T/root.tar" "$base/root.new" && mv "$base/root.new" "$base/root.tar"
 echo "$base"

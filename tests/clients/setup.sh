@@ -26,12 +26,9 @@ if ((${#missing[@]})); then
   [[ $(id -u) == 0 ]] || { rm_note "missing Debian packages; run as root: apt-get install ${missing[*]}"; exit 1; }
   rm_note "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
-  for try in 1 2 3 4 5 6; do # another apt may hold the lists
-    apt-get update -qq && break
-    ((try == 6)) && exit 1
-    sleep 10
-  done
-  apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "${missing[@]}" </dev/null >&2
+  "$RM_KIT/../again.sh" sh -c 'apt-get update -qq &&
+    apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"' sh "${missing[@]}" \
+    </dev/null >&2 9>&- # what a package starts does not keep the lock
 fi
 if ((${#lazy[@]})); then rm_build_lazyfsd; fi
 
