@@ -65,7 +65,8 @@ def _begun(process: subprocess.Popen[bytes], log: Path) -> Machine:
             raise NoMachineError(said)
         with suppress(OSError, ValueError):
             (first,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            found[:] = [Machine(int(first))]
+            if Path(f"/proc/{first}/comm").read_text() == "systemd\n":  # before, its files are this machine's
+                found[:] = [Machine(int(first))]
         return bool(found) and found[0].run("systemctl", "is-system-running").stdout.strip() == "running"
 
     eventually_here(runs, lambda: f"systemd to run: {log.read_text()}", 60, pause=0.1)

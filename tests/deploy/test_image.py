@@ -9,6 +9,7 @@ import stat
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,7 @@ def test_the_chart_s_daemonset_leads_a_machine_to_the_site_and_takes_that_back(
         try:
             eventually_here(written.exists, lambda: (tmp_path / "log").read_text(), 60)
             assert 'http://192.0.2.7:30500"' in written.read_text()
-            eventually_here(lambda: "sleep" in _below(process.pid), "the shell to wait")
+            eventually_here(lambda: {"sh", "sleep"} <= _below(process.pid).keys(), "the shell to wait")
             os.kill(_below(process.pid)["sh"], signal.SIGTERM)
             assert process.wait(60) == 0
         finally:
@@ -152,21 +153,27 @@ def test_the_chart_s_daemonset_leads_a_machine_to_the_site_and_takes_that_back(
 
 
 def _below(pid: int) -> dict[str, int]:
-    """The processes below one, by their names."""
+    """The processes below one, by their names; those that end meanwhile may be among them or not."""
     found: dict[str, int] = {}
-    for child in Path(f"/proc/{pid}/task").glob("*/children"):
-        for each in map(int, child.read_text().split()):
-            found |= {Path(f"/proc/{each}/comm").read_text().strip(): each} | _below(each)
+    with suppress(OSError):
+        for child in Path(f"/proc/{pid}/task").glob("*/children"):
+            for each in map(int, child.read_text().split()):
+                with suppress(OSError):
+                    found |= {Path(f"/proc/{each}/comm").read_text().strip(): each} | _below(each)
     return found
 
 
 def _serving(log: Path) -> int:
-    """The process that says so first."""
-    return next(
-        int(told["pid"])
-        for told in map(json.loads, log.read_text().splitlines())
-        if told["event"] == "serving"
-    )
+    """The process that says so first: a moment after it answers."""
+    found: list[int] = []
+
+    def says() -> list[int]:
+        lines = [line for line in log.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        found[:] = [int(told["pid"]) for told in map(json.loads, lines) if told["event"] == "serving"]
+        return found
+
+    eventually_here(says, log.read_text)
+    return found[0]
 
 
 def _end(process: subprocess.Popen[bytes], log: Path) -> None:
