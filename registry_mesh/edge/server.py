@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import ssl as tls
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Final
 
 from registry_mesh.edge.dispatch import Dispatch, Handler
 from registry_mesh.edge.held_lines import HeldLines
@@ -21,14 +23,17 @@ from registry_mesh.edge.traffic import Traffic
 from registry_mesh.edge.wire.acceptor import Acceptor
 from registry_mesh.edge.wire.connection import Connection
 from registry_mesh.edge.wire.door import Door
-from registry_mesh.listening.listener import Listener
+from registry_mesh.edge.wire.idlers import Idlers
+from registry_mesh.listening.listener import HANDSHAKES, Listener
 from registry_mesh.listening.parting import Believes, part
 from registry_mesh.ports.moving import MovingBody
 from registry_mesh.ports.pulls import Pull
 from registry_mesh.ports.role import Role
 from registry_mesh.telemetry.instruments import Instruments
 
-BACKLOG = 4096
+BACKLOG: Final = 4096
+SPARE: Final = 8
+"""One in so many descriptors is kept for parents and files: beyond, who comes takes the place of who is idle."""
 
 
 class Server:
@@ -95,7 +100,13 @@ class Server:
         """Let connections in by one more socket; after `start`."""
         assert self._acceptor is not None, "started"
         sock.listen(BACKLOG)
-        self._listeners.append(Listener(sock, self._acceptor, ssl))
+        few, at_door = math.inf, HANDSHAKES
+        if files := self._settings.descriptors:
+            few, at_door = files - files // SPARE, min(HANDSHAKES, max(1, files // 2))
+        idlers = Idlers(self.connections_open, self._settings.drain_idle, asyncio.get_running_loop().time)
+        self._listeners.append(
+            Listener(sock, self._acceptor, ssl, handshakes=at_door, few=few, make_room=idlers.make_room)
+        )
 
     def reopen_log(self) -> None:
         """Go on with the access log in the file that has its name now."""

@@ -38,6 +38,8 @@ class Settings:
     """Bodies on their way at once, in and out; one more is answered 503 with Retry-After."""
     max_connections: int = 0
     """Connections beyond it are answered 503 and closed; 0: no limit."""
+    descriptors: int = 0
+    """How many this process may have, where connections that are idle make room for others; 0: they never do."""
     certified: bool = False
     """Whether a client's certificate says who it is, where it shows no other credentials."""
     client_limits: Limits = Limits()  # noqa: RUF009 - frozen
@@ -48,7 +50,8 @@ class Settings:
     body_timeout: float = 120.0
     """The same for a client that sends not one byte of the body it announced."""
     drain_idle: float = 1.0
-    """While draining, a connection that has asked nothing for so long is closed."""
+    """While draining, a connection that has asked nothing for so long is closed; where descriptors are few, none that
+    was asked something since."""
     page_limit: int = 10_000
     """Entries of a tag list, listing or referrers list in one answer."""
     redirect_from: int | None = None

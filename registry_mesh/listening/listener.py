@@ -37,7 +37,8 @@ log: Final = logging.getLogger(__name__)
 class Listener:
     """Has `sock`, which listens, and makes a protocol of each connection. To be closed. Where the machine is out of
     descriptors or memory, nobody is let in for `pause` seconds. Of more than `handshakes` connections that have not
-    agreed upon TLS the oldest is dropped: whoever says nothing keeps nobody out."""
+    agreed upon TLS the oldest is dropped: whoever says nothing keeps nobody out. `make_room` closes a connection that
+    can be spared, if there is one: for each that comes from the descriptor `few` on, and where none is left."""
 
     def __init__(
         self,
@@ -46,10 +47,13 @@ class Listener:
         ssl: tls.SSLContext | None,
         pause: float = PAUSE,
         handshakes: int = HANDSHAKES,
+        few: float = math.inf,
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
         self.sock = sock
         self._pause = pause
         self._handshakes = handshakes
+        self._few, self._make_room = few, make_room
         self._protocol = protocol
         self._ssl = ssl
         self._plain = Plain()
@@ -85,19 +89,25 @@ class Listener:
                 return
             except OSError as fault:
                 if fault.errno in _SHORT:
-                    log.error(
-                        "cannot let connections in: %s; trying again in %g s", fault.strerror, self._pause
-                    )
-                    self._loop.remove_reader(self.sock.fileno())
-                    self._again = self._loop.call_later(self._pause, self._listen)
+                    self._wait(fault)
                     return
                 continue  # it has gone already
+            if connection.fileno() >= self._few:
+                self._make_room()
             connection.setblocking(False)
             task = self._loop.create_task(self._connect(connection))
             self._tasks[task] = None
             task.add_done_callback(self._came)
             if self._ssl is not None and len(self._tasks) > self._handshakes:
                 self._drop()
+
+    def _wait(self, fault: OSError) -> None:
+        log.error("cannot let connections in: %s; trying again in %g s", fault.strerror, self._pause)
+        self._loop.remove_reader(self.sock.fileno())
+        self._again = self._loop.call_later(self._pause, self._listen)
+        for _ in range(AT_ONCE):
+            if not self._make_room():
+                return
 
     def _came(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import pytest
 import trustme
@@ -75,6 +75,27 @@ async def test_without_descriptors_it_waits_and_then_lets_in(
         assert "cannot let connections in" in caplog.text
         await eventually(lambda: guests, "a guest")
         assert await asyncio.to_thread(client.recv, 7) == b"welcome"
+
+
+@pytest.mark.parametrize("few", [0, 1 << 20])
+async def test_where_descriptors_are_few_or_none_somebody_makes_room(few: int, guests: list[Guest]) -> None:
+    sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+
+    def make_room() -> bool:
+        if guests:
+            guests.pop(0).transport.close()
+            return True
+        return False
+
+    door = Listener(sock, lambda: Guest(guests), None, pause=0.01, few=few, make_room=make_room)
+    with knock(door) as first, socket.socket() as second:
+        await eventually(lambda: guests, "a guest")
+        assert await asyncio.to_thread(first.recv, 7) == b"welcome"
+        with no_more_descriptors() if few else nullcontext():
+            second.connect(sock.getsockname())
+            assert await asyncio.to_thread(first.recv, 1) == b"", "closed for another"
+        assert await asyncio.to_thread(second.recv, 7) == b"welcome"
+    door.close()
 
 
 async def test_who_comes_after_the_end_is_refused(guests: list[Guest]) -> None:

@@ -149,6 +149,7 @@ class Worker:
             count_pulls=self._pulls.keeps,
             explain=self._told.explain,
             report=partial(self._told.report, self._seen.process if self._seen else 0),
+            descriptors=file_limit.limit(),
             hot_files=min(hot.MOST, file_limit.limit() // file_limit.HOT),
         )
 

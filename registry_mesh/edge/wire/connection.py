@@ -82,6 +82,14 @@ class Connection(RequestHandler):
         """Came when there were too many already: is answered 503 and closed."""
         self.wire: Wire | None = None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is asked that is not answered, and all of what was answered has left."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.busy or self._messages:
+            return False
+        return not transport.get_write_buffer_size()
+
     def let_go(self) -> None:
         """Let the next answer be the last: another process takes over."""
 
