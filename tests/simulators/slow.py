@@ -22,6 +22,8 @@ class SlowRegistry(BareRegistry):
     """The blob that is given at once."""
     step: int = 1
     pause: float = 0.05
+    gate: asyncio.Event | None = None
+    """Where there is one, no step leaves before it is set."""
     most: int | None = None
     drips_head: bool = False
     """The head of an answer comes in such steps, too."""
@@ -72,6 +74,8 @@ class SlowRegistry(BareRegistry):
             writer.write(data)
             return
         for start in range(0, len(data), self.step):
+            if self.gate is not None:
+                await self.gate.wait()
             writer.write(data[start : start + self.step])
             self.sent += min(self.step, len(data) - start)
             await writer.drain()

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
@@ -34,6 +35,7 @@ from tests.suites.maps_of import fits
 
 HUSH = 0.1
 """Seconds after which a holder is quiet."""
+NEVER = 3600.0
 OWNER = Owner(RepositoryName("atlas/athena"), "alice")
 DATA = os.urandom(2 * CHUNK + 12_345)
 
@@ -48,8 +50,13 @@ async def store(tmp_path: Path) -> DiskStore:
     return await DiskStore.start(tmp_path)
 
 
-Opening = Callable[[float], Awaitable[Uploads]]
-"""Uploads of one kind of store, given for how many seconds a request waits for its turn."""
+class Opening(Protocol):
+    """Uploads of one kind of store. A request waits for its turn for `patience` seconds; its holder, but for that in a
+    bucket, gives way once it was quiet for so many."""
+
+    def __call__(self, patience: float, quiet: float = HUSH) -> Awaitable[Uploads]:
+        """Open them."""
+        ...
 
 
 @pytest.fixture(params=["memory", "disk", pytest.param("s3", marks=pytest.mark.s3)])
@@ -57,16 +64,16 @@ async def opening(request: pytest.FixtureRequest, tmp_path: Path, clock: HandClo
     settings = request.getfixturevalue("s3_settings") if request.param == "s3" else None
     async with AsyncExitStack() as stack:
 
-        async def opened(patience: float) -> Uploads:
+        async def opened(patience: float, quiet: float = HUSH) -> Uploads:
             if request.param == "memory":
-                return MemoryUploads(MemoryStore(), clock, expiry=100, patience=patience, quiet=HUSH)
+                return MemoryUploads(MemoryStore(), clock, expiry=100, patience=patience, quiet=quiet)
             if settings is not None:
                 bucket = await S3Store.start(settings)
                 stack.push_async_callback(bucket.close)
                 return bucket.uploads(clock, expiry=100, patience=patience)
             store = await DiskStore.start(tmp_path)
             folder = tmp_path / "uploads"
-            return DiskUploads(folder, store, clock, expiry=100, patience=patience, quiet=HUSH)
+            return DiskUploads(folder, store, clock, expiry=100, patience=patience, quiet=quiet)
 
         yield opened
 
@@ -145,7 +152,7 @@ async def test_a_committed_session_lasts_until_its_holder_leaves(uploads: Upload
 
 
 async def test_who_comes_back_waits_for_the_end_of_the_one_before(opening: Opening) -> None:
-    uploads = await opening(30)
+    uploads = await opening(60, quiet=NEVER)
     id = (await uploads.begin(OWNER, "sha256")).id
     async with asyncio.TaskGroup() as tasks:
         async with uploads.append(OWNER, id, None):

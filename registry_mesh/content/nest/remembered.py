@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import time
@@ -14,6 +13,7 @@ from cachetools import LRUCache
 
 from registry_mesh.content.nest.asked_once import AskedOnce
 from registry_mesh.content.nest.freshness import Freshness, Verdict
+from registry_mesh.content.nest.race import first_done
 from registry_mesh.oci.refusals import ManifestUnknown, NameUnknown, Refusal
 from registry_mesh.ports.blobs import Provenance
 from registry_mesh.ports.cache import Locks
@@ -134,8 +134,7 @@ class Remembered:
         back, and the next asker waits less as long as the source answers nothing. A long one says nothing of others: a
         list may take its time where tags are told at once."""
         flight = self._flights.launch(key, lambda: self._fetched(key, fetch, known, long))
-        await asyncio.wait({flight}, timeout=AT_ONCE if long in self._unanswered else SOON)
-        if not flight.done():
+        if not await first_done([flight], AT_ONCE if long in self._unanswered else SOON):
             self._unanswered.add(long)
             return None
         try:

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
+from registry_mesh.content.fill import behind
 from registry_mesh.content.fill.behind import LONGEST, BackgroundPace
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.rivals import NoRivals
@@ -28,13 +29,17 @@ from registry_mesh.ports.urgency import Urgency, unhurried
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.upstream.client import open_session
+from registry_mesh.upstream.health.background import LATELY
+from registry_mesh.upstream.health.board import Card
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
-from tests.eventually import eventually
+from tests.eventually import SECONDS, eventually
 from tests.simulators.bare import listening
 from tests.simulators.images import LAYER
+from tests.simulators.origins import HandClock
 from tests.simulators.slow import SlowRegistry
 from tests.simulators.source import SimulatedSource
+from tests.simulators.upstream import PATIENT
 from tests.suites.bytes_of import pattern, read
 
 NAME = RegistryName("r.example")
@@ -42,18 +47,25 @@ CLIENTS, BEHIND = pattern(4 * MIB, seed=51), pattern(4 * MIB, seed=52)
 
 
 class Node:
-    """A cache before one parent, which gives what clients ask for in steps, and all else at once."""
+    """A cache before one parent, which gives what clients ask for in steps, and all else at once. By its clock, which
+    the test moves, clients were at the parent just now."""
 
     def __init__(
-        self, parent: SlowRegistry, store: DiskStore, fills: Fills, parents: FailoverRegistry
+        self,
+        parent: SlowRegistry,
+        store: DiskStore,
+        fills: Fills,
+        parents: FailoverRegistry,
+        clock: HandClock,
     ) -> None:
         self.parent, self._store, self.fills, self.parents = parent, store, fills, parents
+        self._clock = clock
         self.source = parents.repository(RepositoryName("team/app")).blobs
         self.cache = PullThrough(store, self.source, fills, rivals=parents.rivals)
         self.copied = 0
 
     async def pull(self, data: bytes) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(SECONDS):
             assert await read(self.cache, Digest.of(data)) == data
 
     async def copy(self, data: bytes, *, whole: bool = False) -> None:
@@ -69,6 +81,10 @@ class Node:
     def _moved(self, size: int) -> None:
         self.copied += size
 
+    def clients_are_done(self) -> None:
+        """For so long that what nobody waits for may have its turn."""
+        self._clock.now += LATELY
+
     def comes(self, data: bytes) -> int:
         """Bytes of it that have come."""
         fill = self.fills.get(Digest.of(data))
@@ -76,7 +92,9 @@ class Node:
 
 
 @pytest_asyncio.fixture
-async def node(tmp_path: Path) -> AsyncIterator[Node]:
+async def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
+    monkeypatch.setattr(behind, "LONGEST", 3600.0)  # however long this machine takes
+    clock = HandClock()
     async with AsyncExitStack() as stack:
         held = {str(Digest.of(data)): data for data in (CLIENTS, BEHIND)}
         parent = await stack.enter_async_context(
@@ -87,8 +105,9 @@ async def node(tmp_path: Path) -> AsyncIterator[Node]:
         client = await stack.enter_async_context(open_session())
         fills = Fills(store)
         stack.push_async_callback(fills.close)
-        offer = UpstreamRegistry(ParentSession(client, parent.url, None, ns="never"), NAME)
-        yield Node(parent, store, fills, FailoverRegistry(NAME, [[offer]], Distrusted()))
+        session = ParentSession(client, parent.url, None, PATIENT, ns="never", card=Card.alone(clock))
+        parents = FailoverRegistry(NAME, [[UpstreamRegistry(session, NAME)]], Distrusted())
+        yield Node(parent, store, fills, parents, clock)
 
 
 @pytest.mark.parametrize("whole", [False, True])
@@ -98,6 +117,7 @@ async def test_it_begins_when_clients_are_done(node: Node, whole: bool) -> None:
     copy = asyncio.create_task(node.copy(BEHIND, whole=whole))
     await pull
     assert node.parent.asked == 1, "nothing else was asked for meanwhile"
+    node.clients_are_done()
     await copy
     assert node.copied == len(BEHIND)
 
@@ -112,6 +132,7 @@ async def test_what_has_begun_stands_still_while_clients_are_there(node: Node) -
     await pull
     # What had left the parent by then comes; all of it would be here by now, as it began first.
     assert before <= node.comes(BEHIND) < len(BEHIND)
+    node.clients_are_done()
     await copy
     assert node.parent.asked == 2, "and goes on where it was"
 
@@ -119,11 +140,15 @@ async def test_what_has_begun_stands_still_while_clients_are_there(node: Node) -
 async def test_a_client_that_comes_to_wait_for_it_does_not_wait_for_others(node: Node) -> None:
     pull = asyncio.create_task(node.pull(CLIENTS))
     await eventually(lambda: node.comes(CLIENTS), "bytes for the client")
+    node.parent.gate = asyncio.Event()
     copy = asyncio.create_task(node.copy(BEHIND))
     await asyncio.sleep(0)
     await node.pull(BEHIND)
     assert not pull.done()
-    await asyncio.gather(pull, copy)
+    node.parent.gate.set()
+    await pull
+    node.clients_are_done()
+    await copy
     assert node.parent.sent == len(CLIENTS) + len(BEHIND)
 
 

@@ -7,12 +7,13 @@ import asyncio
 import pytest
 
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.content.nest.race import STOOD
 from registry_mesh.content.nest.remembered import AT_ONCE, SOON, Entry, Remembered
 from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import SourceUnavailable, StoreFull
 from registry_mesh.stores.memory.records import MemoryRecords
 from tests.eventually import eventually
-from tests.simulators.played import played
+from tests.simulators.played import busy, played
 
 POLICY = Freshness(ttl=60, stale_while_revalidate=30, stale_if_error=3600, negative_ttl=10)
 
@@ -222,6 +223,23 @@ async def test_a_source_that_never_answers_costs_what_is_held_a_moment_once(long
     await story.remembered.close()
 
 
+@played
+async def test_time_in_which_the_process_stood_still_is_not_the_source_s() -> None:
+    """Else a node whose machine was paused says that a tag is stale, and hurries the questions that follow."""
+    story, loop = Story(), asyncio.get_running_loop()
+    await story.ask()
+    story.now += 1000
+
+    async def slow(known: str | None) -> str:
+        await asyncio.sleep(1.5 * SOON)
+        return "new"
+
+    loop.call_later(0.5 * SOON, busy, SOON + STOOD)
+    answer, provenance = await story.remembered.ask("tag", POLICY, slow)
+    assert (answer, provenance.stale) == ("new", False)
+
+
+@played
 async def test_a_list_that_takes_long_hurries_no_tag() -> None:
     story, hung = Story(), asyncio.Event()
     await story.ask()
