@@ -68,6 +68,7 @@ class Site:
         lied: Callable[[str], None] | None = None,
         paced: Callable[[str, float, float], None] | None = None,
         hedged: Callable[[str, str], None] | None = None,
+        left: Callable[[str, float], None] | None = None,
         shared: SharedStore | None = None,
         aliases: Mapping[RegistryName, RegistryName] | None = None,
     ) -> None:
@@ -79,7 +80,7 @@ class Site:
         self._registries = dict(registries)
         self._known = RegistryNames(registries, aliases)
         self._default = default or (next(iter(registries)) if len(registries) == 1 else None)
-        self._distrusted = Distrusted(count=lied, paced=paced, hedged=hedged)
+        self._distrusted = Distrusted(count=lied, paced=paced, hedged=hedged, left=left)
         self._manifests = RememberedManifests(store, records)
         self._names = Names(store, records)
         self._remembered = {

@@ -62,6 +62,14 @@ def test_one_that_was_beaten_is_so_for_all_as_long_as_was_said() -> None:
     assert not any(card.outrun("blobs") for card in node.cards)
 
 
+def test_who_is_left_for_long_is_not_taken_back_for_being_late() -> None:
+    node = Node()
+    node.cards[0].outran("blobs", 600)
+    node.cards[0].outran("blobs", 30)
+    node.now += 31
+    assert node.cards[1].outrun("blobs")
+
+
 def test_a_peak_rises_fast_and_falls_slowly_and_is_the_node_s() -> None:
     node = Node()
     node.breakers[0].succeeded(0.2)

@@ -90,7 +90,7 @@ class Preloader:
     async def __aenter__(self) -> Preloader:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
         self._site: Site = open_site(self._config, self._storage, parents, self._stack)
-        distrusted = Distrusted(count=parents.lied, paced=parents.paced)
+        distrusted = Distrusted(count=parents.lied, paced=parents.paced, left=parents.left)
         self._sources = {
             name: FailoverRegistry(name, groups, distrusted) for name, groups in parents.groups.items()
         }

@@ -114,7 +114,7 @@ class Replicator:
 
     async def __aenter__(self) -> Replicator:
         parents = await self._stack.enter_async_context(Parents(self._config, self._instruments, self._seen))
-        self._distrusted = Distrusted(count=parents.lied, paced=parents.paced)
+        self._distrusted = Distrusted(count=parents.lied, paced=parents.paced, left=parents.left)
         pushed = [RegistryName(name) for name, each in self._config.registries.items() if each.push]
         first = {name: parents.groups[name][0][0] for name in pushed if parents.groups[name]}
         self._outward = PushedRegistries(first, self._storage.records)

@@ -143,6 +143,11 @@ class Parents:
         if source in self._seen.board.names:
             self._seen.card(source).pace(rate, pause)
 
+    def left(self, source: str, seconds: float) -> None:
+        """Have the parent of that name asked for blobs after the others for so long, by all processes of the node."""
+        if source in self._seen.board.names:
+            self._seen.card(source).outran("blobs", seconds)
+
     def hedged(self, late: str, outcome: str) -> None:
         """Count what came of asking another parent beside the one of that name."""
         if any(session.name == late for session in self._sessions.values()):

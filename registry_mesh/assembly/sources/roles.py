@@ -98,6 +98,7 @@ def open_site(config: Config, storage: Storage, parents: Parents, stack: AsyncEx
         lied=parents.lied,
         paced=parents.paced,
         hedged=parents.hedged,
+        left=parents.left,
         shared=storage.shared,
         aliases=aliases(config),
     )

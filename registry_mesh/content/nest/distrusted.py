@@ -54,14 +54,17 @@ class Distrusted:
         clock: Callable[[], float] = time.monotonic,
         paced: Told | None = None,
         hedged: hedges.Told | None = None,
+        left: Callable[[str, float], None] | None = None,
     ) -> None:
-        """`count` is told of each lie, `paced` of rates, `hedged` of what came of asking two parents."""
+        """`count` is told of each lie, `paced` of rates, `hedged` of what came of asking two parents, `left` of who
+        gave wrong bytes, or none, of several blobs: for how many seconds it is asked after the others."""
         self._ttl = ttl
         self._clock = clock
         self.hedges = hedges.Hedges(clock, hedged) if hedged is not None else hedges.Hedges(clock)
         self.paces = Paces(clock, paced) if paced is not None else Paces(clock)
         self._lies: TTLCache[tuple[str, Digest], _Lies] = TTLCache(10_000, ttl, timer=clock)
         self._count = count
+        self._left = left
         self._late: TTLCache[tuple[str, str], bool] = TTLCache(10_000, self.LATE, timer=clock)
         self._doubted: TTLCache[str, int] = TTLCache(1000, self.DOUBT, timer=clock)
         self._doubts: TTLCache[tuple[str, Digest], float] = TTLCache(10_000, self.DOUBT, timer=clock)
@@ -104,7 +107,9 @@ class Distrusted:
         """Where it does so again and again it is asked after the others for any blob."""
         self._doubted[source] = self._doubted.get(source, 0) + 1
         if self._doubted[source] % self.DOUBTS == 0:
-            self.paces.leave(source)
+            pause = self.paces.leave(source)
+            if self._left is not None:
+                self._left(source, pause)
 
     def put_behind(self, source: str, digest: Digest) -> None:
         """For `DOUBT` seconds `source` is asked after the others for that one. It did nothing wrong."""

@@ -48,7 +48,7 @@ class FirstMap:
                 async with asyncio.timeout(self._patience(candidate.parent) if others else None):
                     found = await candidate.repository.blobs.chunk_map(self._digest, self._span)
             except TimeoutError:
-                self._distrusted.note_late([candidate.parent.name], "maps")
+                self._distrusted.was_beaten(candidate.parent, "maps")
                 if candidate.parent.confirmed:  # it may well have one
                     self._told.failed(candidate.parent.name, SourceUnavailable("is late with its chunk map"))
                 else:
@@ -67,7 +67,7 @@ class FirstMap:
     def _rank(self, candidate: Candidate) -> tuple[bool, bool]:
         """Those that lied behind the others, and before them those that were late with a map."""
         parent, known = candidate.parent, self._distrusted
-        late = parent.confirmed and known.was_late(parent.name, "maps")
+        late = parent.confirmed and known.is_slow(parent, "maps")
         return known.suspects(parent.name, self._digest), late
 
     def _patience(self, parent: Parent) -> float | None:
@@ -76,7 +76,7 @@ class FirstMap:
         after the others the next time, and waited for where none of those has one."""
         if parent.confirmed:
             return parent.late
-        return 0.0 if self._distrusted.was_late(parent.name, "maps") else parent.late
+        return 0.0 if self._distrusted.is_slow(parent, "maps") else parent.late
 
     @property
     def _knows_nothing(self) -> bool:

@@ -62,12 +62,13 @@ class Paces:
         self.leave(parent)
         self._told(parent, self._rates[parent], self._outdone[parent].until - self._clock())
 
-    def leave(self, parent: str) -> None:
-        """Have it asked for blobs after the others for a while."""
+    def leave(self, parent: str) -> float:
+        """Have it asked for blobs after the others for a while, which is given, in seconds."""
         known = self._outdone.get(parent)
         times = known.times + 1 if known is not None else 1
         pause = min(self.LONGEST, self.PAUSE * 2.0 ** (times - 1))
         self._outdone[parent] = _Outdone(times, self._clock() + pause)
+        return pause
 
     def outdone(self, parent: str) -> bool:
         """Whether it is to be asked for blobs after the others."""

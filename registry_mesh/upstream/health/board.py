@@ -229,8 +229,9 @@ class Card:
             self._own[_NAMES["slow_until"]] = now + pause
 
     def outran(self, what: str, seconds: float) -> None:
-        """Another was the first to answer where both were asked for `what`: have it asked last for so long."""
-        self._own[_NAMES[f"late_{what}"]] = self.clock() + seconds
+        """Another does better where both are asked for `what`: have it asked last for so long."""
+        field = _NAMES[f"late_{what}"]
+        self._own[field] = max(self._own[field], self.clock() + seconds)
 
     def outrun(self, what: str) -> bool:
         """Whether any process has it asked after the others for `what`, for being late or slow."""

@@ -83,6 +83,7 @@ class Facts:
     late_tags: float = 0.0
     late_lists: float = 0.0
     late_referrers: float = 0.0
+    late_maps: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

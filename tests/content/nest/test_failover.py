@@ -185,6 +185,33 @@ async def test_who_was_late_with_a_map_and_never_answered_is_waited_for_once() -
         assert await choice.chunk_map(Digest.of(DATA)) == map_of(DATA)
 
 
+async def test_nor_is_it_by_another_process_of_the_node() -> None:
+    class Hung(SimulatedSource):
+        async def chunk_map(self, digest: Digest, span: Span | None = None) -> ChunkMap | None:
+            await asyncio.Event().wait()
+            return None
+
+    @dataclass
+    class Known(Place):
+        """What one process says of it all know."""
+
+        beaten: frozenset[str] = frozenset()
+
+        def outran(self, what: str, seconds: float) -> None:
+            self.beaten |= {what}
+
+        def outrun(self, what: str) -> bool:
+            return what in self.beaten
+
+    place = Known("hung", confirmed=False, late=0.01)
+    hung = Candidate(place, candidate(Hung(name="hung")).repository)  # type: ignore[arg-type]
+    groups = [[hung], [candidate(holding("up", maps=True))]]
+    async with asyncio.timeout(60):
+        assert await Failover(groups, Distrusted()).chunk_map(Digest.of(DATA)) == map_of(DATA)
+        place.late = 3600.0
+        assert await Failover(groups, Distrusted()).chunk_map(Digest.of(DATA)) == map_of(DATA)
+
+
 @pytest.mark.parametrize("maps", [False, True])
 async def test_of_one_that_answers_and_is_late_with_its_map_another_tells_or_nobody_has_said_there_is_none(
     maps: bool,
