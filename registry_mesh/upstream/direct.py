@@ -32,6 +32,9 @@ GATHERED: Final = 512 << 10
 """After the first bytes: so many seconds are waited for so many bytes. To wake a thread costs some 100 us, whatever it
 then finds."""
 
+TURNS: Final = 3
+"""Of the loop, in which it has looked at all its sockets."""
+
 
 class DirectBody:
     """Implements `ports.blobs.DirectBody`. Made by `direct_body`."""
@@ -83,6 +86,8 @@ class DirectBody:
             _wake_for(self._connection, min(bytes_wanted, self.left))
             if await _readable(self._connection, seconds):
                 return
+        if await _readable_by_now(self._connection):
+            return
         raise SourceUnavailable("stands still", source=self._session.name)
 
     def receive_into(self, buffer: memoryview) -> int:
@@ -218,6 +223,21 @@ async def _readable(connection: socket.socket, seconds: float) -> bool:
     finally:
         loop.remove_reader(fd)
     return True
+
+
+async def _readable_by_now(connection: socket.socket) -> bool:
+    """It was perhaps this process that stood still: let what came meanwhile be seen before it is said that nothing
+    did."""
+    loop = asyncio.get_running_loop()
+    readable: asyncio.Future[None] = loop.create_future()
+    fd = connection.fileno()
+    loop.add_reader(fd, _done, readable)
+    try:
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+    finally:
+        loop.remove_reader(fd)
+    return readable.done()
 
 
 def _done(future: asyncio.Future[None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -90,6 +91,14 @@ async def receive(app: UpstreamRegistry, span: Span | None = None, *, buffer: in
                 room = memoryview(bytearray(buffer))
                 got += room[: await asyncio.to_thread(body.receive_into, room)]
     return bytes(got)
+
+
+async def all_comes() -> None:
+    """What is on its way from a server in this loop, however fast the machine is."""
+    for _ in range(2):
+        await asyncio.sleep(0.05)
+        for _ in range(1000):
+            await asyncio.sleep(0)
 
 
 async def test_every_byte_comes_once_and_in_order(app: UpstreamRegistry) -> None:
@@ -191,7 +200,7 @@ async def test_who_still_reads_the_body_before_takes_nothing_of_this_one(
     async with asyncio.timeout(60), blobs.open(DIGEST, Span(len(DATA) - 900_000, len(DATA))) as small:
         before = small.pieces()
         first = await anext(before)
-        await asyncio.sleep(0.1)  # all of it comes
+        await all_comes()
         async with blobs.open(DIGEST) as reading:
             assert server.connections == 1
             with reading.direct() as body:
@@ -257,6 +266,22 @@ async def test_a_trickle_is_not_taken_for_a_standstill(server: Server, app: Upst
             writer.write(data[at : at + 5])
 
     server.body = trickle
+    assert await receive(app) == DATA
+
+
+@pytest.mark.parametrize("app", [replace(PATIENT, stall=0.4)], indirect=True)
+async def test_what_came_while_this_process_stood_still_is_received(
+    server: Server, app: UpstreamRegistry
+) -> None:
+    """Longer than a body may: that was not the parent's fault."""
+
+    async def goes_on(writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data[:-40])
+        await asyncio.sleep(0.2)
+        time.sleep(0.6)
+        writer.write(data[-40:])
+
+    server.body = goes_on
     assert await receive(app) == DATA
 
 
