@@ -50,12 +50,15 @@ class AccessLog:
         lost: Callable[[int], str] = _counted,
         *,
         rest: float = _REST,
+        awaited: float = _AWAITED,
         held: HeldLines | None = None,
     ) -> None:
-        """`rest`: seconds between two writings at once. `held` is told of lines that the disk does not take."""
+        """`rest`: seconds between two writings at once; `awaited`: for which `keep` waits for the disk. `held` is told
+        of lines that the disk does not take."""
         self._path = path
         self._plenty_of, self._rest = (1, rest) if at_once else (_PLENTY, 0.0)
         self._lost = lost
+        self._wait = awaited
         self._held = held
         self._in_blocks = 0
         """Lines in those, while the disk takes nothing."""
@@ -133,7 +136,7 @@ class AccessLog:
 
     async def keep(self, line: str) -> None:
         """Keep a line until it is written, and return once it is: a process that is killed then loses nothing of it.
-        Return at once where the disk takes nothing, and after a second where it hangs."""
+        Return at once where the disk takes nothing, and after `awaited` where it hangs."""
         if self._task is None:
             return
         self.add(line)
@@ -143,7 +146,7 @@ class AccessLog:
         self._awaited.append(written)
         self.hurry()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_AWAITED):
+            async with asyncio.timeout(self._wait):
                 await written
 
     def hurry(self) -> None:

@@ -58,6 +58,8 @@ class Settings:
     """Blobs and spans of at least so many bytes are redirected where the store has an address; None: never."""
     audit_log: str | None = None
     """A file's path, `-` for standard output; None: no log."""
+    audit_wait: float = 1.0
+    """A change is answered after so long, though the disk of that log hangs."""
     count_pulls: bool = False
     """Whether what clients fetch is counted by caller, for `Server.take_pulls`."""
     access_log: str | None = None

@@ -26,7 +26,7 @@ class Traffic:
         self.meters = meters
         self.access_log = AccessLog(settings.access_log)
         lost = partial(audit.lost, settings.name)
-        self.audit_log = AccessLog(settings.audit_log, True, lost, held=held)
+        self.audit_log = AccessLog(settings.audit_log, True, lost, awaited=settings.audit_wait, held=held)
         self.pulled = Pulled() if settings.count_pulls else None
         """What clients fetch; None where nobody asks."""
         limits = settings.client_limits

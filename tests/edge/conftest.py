@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -71,6 +72,16 @@ class Edge:
             yield reader, writer
         finally:
             writer.close()
+
+
+async def read_to_the_end(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the connection is closed or, as something was on its way to it still, reset. What had come
+    before a reset would be lost by `reader.read()`."""
+    came = bytearray()
+    with contextlib.suppress(ConnectionError):
+        while data := await reader.read(1 << 16):
+            came += data
+    return bytes(came)
 
 
 Start = Callable[..., Awaitable[Edge]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import resource
 import time
@@ -44,20 +45,36 @@ async def test_lines_kept_quickly_are_written_and_bounded(tmp_path: Path) -> Non
 
 
 @played
+async def test_lines_wait_until_the_second_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "access.log"
+    log = AccessLog(str(file))
+    log.open()
+    log.add("0\n")
+    await asyncio.sleep(0.9)
+    assert lines(file) == []
+    await asyncio.sleep(0.2)
+    await written(file, ["0"])
+    await log.close()
+
+
+@played
 async def test_lines_that_come_thick_share_a_turn(tmp_path: Path) -> None:
     """The first is written at once. A thread's turn for each of a storm's logins would keep hits waiting."""
     file = tmp_path / "audit.log"
-    log = AccessLog(str(file), at_once=True)
+    log = AccessLog(str(file), at_once=True, awaited=math.inf)
     log.open()
     log.add("0\n")
     await written(file, ["0"])
-    for number in range(1, 5):
+    kept = asyncio.create_task(log.keep("1\n"))
+    while not kept.done():  # by then the thread has come back
+        await asyncio.sleep(0)
+    for number in range(2, 6):
         log.add(f"{number}\n")
         await asyncio.sleep(0.02)
         time.sleep(0.01)  # in which a thread could write it
-    assert lines(file) == ["0"]
+    assert lines(file) == ["0", "1"]
     await asyncio.sleep(0.1)
-    await written(file, ["0", "1", "2", "3", "4"])
+    await written(file, ["0", "1", "2", "3", "4", "5"])
     await log.close()
 
 
@@ -132,13 +149,15 @@ async def test_what_is_held_and_what_is_lost_are_counted(full: Path) -> None:
 
 
 async def test_who_waits_for_a_line_waits_for_no_disk_that_is_full(full: Path) -> None:
-    log = AccessLog(str(full), at_once=True)
+    table = Table(Layout(), 1)
+    log = AccessLog(str(full), at_once=True, awaited=SECONDS, held=HeldLines(table.row(0)))
     log.open()
     for _ in range(3):
         await log.keep("x\n")
     mend(full)
     log.reopen()
     await eventually(lambda: len(lines(full)) == 3, "what was held")
+    await eventually(lambda: table.total(AUDIT_HELD) == 0, "the log to know that it is written")
     await log.keep("y\n")
     assert lines(full) == ["x", "x", "x", "y"], "it is there once it was waited for"
     await log.close()
@@ -167,7 +186,9 @@ async def test_lines_that_are_left_when_it_ends_are_told_of(
     assert "the last lines are lost" in caplog.records[-1].getMessage()
 
 
-async def test_a_line_that_is_cut_short_comes_whole_again(tmp_path: Path) -> None:
+async def test_a_line_that_is_cut_short_comes_whole_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "audit.log"
     file.write_bytes(b"-" * ((1 << 20) - 11) + b"\n")
     log = AccessLog(str(file), at_once=True)
@@ -175,7 +196,8 @@ async def test_a_line_that_is_cut_short_comes_whole_again(tmp_path: Path) -> Non
         log.open()
         log.add("first\n")
         log.add("second\n")
-        await eventually(lambda: file.stat().st_size == 1 << 20, "as much as there is room for")
+        await eventually(lambda: "takes no lines" in caplog.text, "the fault to be told")
+    assert file.stat().st_size == 1 << 20, "as much as there is room for"
     await eventually(lambda: lines(file)[1:] == ["first", "seco", "second"], "the rest")
     await log.close()
 

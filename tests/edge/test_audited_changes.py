@@ -17,6 +17,7 @@ from registry_mesh.auth.access import AnonymousAccess, Level
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
+from tests.eventually import SECONDS
 from tests.simulators.role import SimulatedRole
 
 BLOB = b"a layer"
@@ -26,7 +27,7 @@ PUSHES = 5
 async def serve(log: str) -> None:
     """An origin that says its port, until it is killed."""
     policy = AnonymousAccess(Level.ADMIN)
-    server = Server(SimulatedRole("origin"), Settings(policy=policy, audit_log=log))
+    server = Server(SimulatedRole("origin"), Settings(policy=policy, audit_log=log, audit_wait=SECONDS))
     await server.start()
     print(server.port, flush=True)
     await asyncio.sleep(3600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from ipaddress import ip_network
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,8 @@ from registry_mesh.edge.client_limits import AHEAD, CLIENTS, ClientLimits, Limit
 from registry_mesh.edge.settings import Settings
 from registry_mesh.ports.access import Issued
 from registry_mesh.ports.client import CLIENT
-from tests.edge.conftest import Start
+from tests.edge.conftest import Answer, Edge, Start
+from tests.eventually import eventually
 from tests.simulators.role import SimulatedRole
 
 
@@ -77,14 +79,25 @@ async def test_hits_and_others_are_refused_with_a_time(start: Start) -> None:
     edge = await start(role, Settings(client_limits=Limits(requests=2)))
     blob = await role.shelf("team/app").put_blob(b"layer")
     path = f"/v2/team/app/blobs/{blob}"
-    answers = [await edge.ask("GET", path) for _ in range(20)]
-    statuses = [answer.status for answer in answers]
-    assert statuses[:10] == [200] * 10
-    assert statuses[-1] == 503, "a client of a site asks elsewhere"
-    assert int(answers[-1].headers["retry-after"]) == 1
-    assert answers[-1].code == "TOOMANYREQUESTS"
+    assert [(await edge.ask("GET", path)).status for _ in range(10)] == [200] * 10
+    refused = await until_refused(edge, path)
+    assert refused.status == 503, "a client of a site asks elsewhere"
+    assert int(refused.headers["retry-after"]) == 1
+    assert refused.code == "TOOMANYREQUESTS"
     at_origin = await start(SimulatedRole(), Settings(client_limits=Limits(requests=1)))
-    assert [(await at_origin.ask("GET", "/v2/")).status for _ in range(9)][-1] == 429
+    assert (await until_refused(at_origin, "/v2/")).status == 429
+
+
+async def until_refused(edge: Edge, path: str) -> Answer:
+    """The first answer to one who asks faster than it may that is another than 200: soon, unless the machine is
+    asleep."""
+
+    async def ask() -> Answer:
+        return await edge.ask("GET", path)
+
+    return cast(
+        Answer, await eventually(ask, "a refusal", pause=0, until=lambda answer: answer.status != 200)
+    )
 
 
 async def test_one_client_s_connections(start: Start) -> None:

@@ -32,6 +32,7 @@ from registry_mesh.telemetry.instruments import Layout, Table
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
+from tests.eventually import eventually
 from tests.simulators.registry import SimulatedRegistry, simulated_registry
 from tests.suites.bytes_of import pattern
 
@@ -123,15 +124,24 @@ class Twins:
         return hot_of(self.fast)
 
     async def warm(self, server: Server | None = None) -> int:
-        """Ask the fast one, or `server`, for everything until it is hot; how often was asked."""
-        requests = [
-            f"{method} {target} HTTP/1.1\r\nHost: x\r\n\r\n"
-            for target, method in itertools.product(TARGETS[:5], ("GET", "HEAD"))
-        ] * 3
-        for request in sorted(requests):
-            await ask(server or self.fast, request)
-            await asyncio.sleep(0.01)
-        return len(requests)
+        """See `warm`, of the fast one or of `server`."""
+        return await warm(server or self.fast)
+
+
+async def warm(server: Server, fields: str = "") -> int:
+    """Ask for everything until it is hot: its files are opened in threads. How often was asked."""
+    asked = 0
+
+    async def hot() -> bool:
+        nonlocal asked
+        for target, method in itertools.product(TARGETS[:5], ("GET", "HEAD")):
+            await ask(server, f"{method} {target} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
+            asked += 1
+        known = hot_of(server)
+        return asked >= 30 and (len(known.blobs), len(known.manifests)) == (2, 6)
+
+    await eventually(hot, "all to be hot")
+    return asked
 
 
 def hot_of(server: Server) -> Hot:

@@ -29,11 +29,14 @@ from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.login.authorization import Authorization, Question
 from registry_mesh.upstream.login.credentials import Credentials
 from registry_mesh.upstream.login.logins import FixedLogin, Login
+from registry_mesh.upstream.login.token_service import Demand, TokenService
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Client, Way
 from tests.eventually import eventually
 from tests.simulators.guarded import DATA, DIGEST, USUAL, GuardedRegistry, basic, guarded_registry
+from tests.simulators.origins import HandClock
+from tests.simulators.upstream import PATIENT
 
 ME = Credentials("u", "p")
 WRONG = Credentials("u", "wrong")
@@ -69,7 +72,7 @@ class World:
     ) -> Reader:
         """`hosts`: that may lie inside a network."""
         http = await self.stack.enter_async_context(open_session(Way(hosts=frozenset(hosts or ()))))
-        session = ParentSession(http, parent.url, login, token_service=token_service)
+        session = ParentSession(http, parent.url, login, PATIENT, token_service=token_service)
         self.stack.push_async_callback(session.close)
         return Reader(session)
 
@@ -331,21 +334,33 @@ async def test_a_service_in_trouble_is_no_refusal(
 async def test_a_service_that_is_throttled_is_left_alone_for_as_long_as_it_says(
     world: World, parent: GuardedRegistry
 ) -> None:
-    parent.trouble = [web.Response(status=429, headers={"Retry-After": "1"})]
+    parent.trouble = [web.Response(status=429, headers={"Retry-After": "60"})]
     reader = await world.reader(parent, ME)
     with pytest.raises(SourceThrottled) as failure:
         await reader.read()
-    assert failure.value.retry_after == 1
+    assert failure.value.retry_after == 60
     with pytest.raises(SourceThrottled, match="patience"):
         await reader.read()
     assert len(parent.asked) == 1
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                assert await reader.read() == DATA
-                break
-            except SourceThrottled:
-                await asyncio.sleep(0.05)
+
+
+async def test_a_service_that_was_throttled_is_asked_again_when_its_time_has_come(
+    world: World, parent: GuardedRegistry
+) -> None:
+    parent.trouble = [web.Response(status=429, headers={"Retry-After": "60"})]
+    clock = HandClock()
+    http = await world.stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
+    service = TokenService(http, "parent", clock=clock)
+    demand = Demand(parent.realm, "s", ("repository:app/img:pull",))
+    for _ in range(2):
+        with pytest.raises(SourceThrottled):
+            await service.token(demand, ME)
+    clock.now += 59
+    with pytest.raises(SourceThrottled, match="patience") as failure:
+        await service.token(demand, ME)
+    assert (failure.value.retry_after, len(parent.asked)) == (1, 1)
+    clock.now += 1
+    assert (await service.token(demand, ME)).token == "t1"
 
 
 async def test_a_service_that_cannot_be_reached(world: World, parent: GuardedRegistry) -> None:

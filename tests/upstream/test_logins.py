@@ -317,7 +317,7 @@ async def test_a_refused_login_runs_the_command_again_but_not_always(
 )
 async def test_commands_that_fail(tmp_path: Path, logins: Callable[..., Logins], text: str, why: str) -> None:
     hook = script(tmp_path / "hook", f"echo $$ > {tmp_path}/pid\n{text}")
-    login = logins(CommandSource((str(hook),), timeout=2.0 if why.startswith("did not end") else 60.0))
+    login = logins(CommandSource((str(hook),), timeout=5.0 if why.startswith("did not end") else 60.0))
     assert await login.of("") is None
     assert why in login.trouble
     await _gone(int((tmp_path / "pid").read_text()))

@@ -32,6 +32,7 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.edge.traffic import Traffic
 from registry_mesh.telemetry.instruments import Instruments
 from tests.edge.twins import BLOB, TARGETS, Twins, ask, open_twins, read_answer, settled
+from tests.edge.twins import warm as warm_up
 
 KEY = new_key()
 HASHES = {user: bcrypt.hashpw(user.encode(), bcrypt.gensalt(4)).decode() for user in ("alice", "bob")}
@@ -64,9 +65,7 @@ def request(target: str, authorization: str | None, method: str = "GET", more: s
 
 
 async def warm(twins: Twins, authorization: str) -> None:
-    for _, target, method in itertools.product(range(3), TARGETS[:5], ("GET", "HEAD")):
-        await ask(twins.fast, request(target, authorization, method))
-    assert len(twins.hot.blobs) == 2
+    await warm_up(twins.fast, f"Authorization: {authorization}\r\n")
 
 
 async def test_each_caller_gets_what_the_slow_path_gives(twins: Twins, authorizer: Authorizer) -> None:

@@ -386,12 +386,13 @@ async def test_what_nobody_asks_for_may_be_evicted_and_is_let_go(twins: Twins, t
     await eventually(evictable, "the blob to be let go")
     held = len(twins.hot.blobs)
     assert held, "its file is open"
+    twins.hot.idle = 30
     before = counts(twins.tables[0])
     request = f"GET /v2/team/app/blobs/{DIGEST} HTTP/1.1\r\nHost: site\r\nRange: bytes=7-99\r\n\r\n"
     assert b"206 Partial" in await ask(twins.fast, request)
     assert not evictable(), "it is hot again"
     assert before != counts(twins.tables[0]) and len(twins.hot.blobs) == held
-    twins.hot.open_for = 0.2
+    twins.hot.idle, twins.hot.open_for = 0.1, 0.2
     await eventually(lambda: not twins.hot.blobs, "the blobs to be closed")
 
 

@@ -165,7 +165,7 @@ async def test_a_file_that_somebody_else_touched_is_not_sent_from_unseen(
         assert await gets(twins.fast, 0, 5)
         return answered == [False]
 
-    await eventually(noticed, "the slow path", 10, pause=0.2)
+    await eventually(noticed, "the slow path", pause=0.2)
 
 
 async def test_a_client_whose_file_is_cut_meanwhile_hears_the_end_at_once(
