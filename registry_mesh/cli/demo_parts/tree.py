@@ -53,8 +53,10 @@ class Node:
         return f"http://127.0.0.1:{self.port}"
 
     def sent(self) -> int:
-        """Bytes of bodies that it has sent, by its own counters."""
-        return int(sum(self._counters().get("sent_bytes_total", {}).values()))
+        """Bytes of bodies that it has sent, by its own counters; without answers to pings, which nodes send each other
+        now and then."""
+        sent = self._counters().get("sent_bytes_total", {})
+        return int(sum(size for endpoint, size in sent.items() if endpoint != "base"))
 
     def received(self) -> int:
         """The same, of bodies that it has received."""
