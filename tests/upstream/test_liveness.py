@@ -15,7 +15,8 @@ from registry_mesh.oci.reference import RegistryName, RepositoryName
 from registry_mesh.ports.failures import SourceUnavailable
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.board import Board
-from registry_mesh.upstream.health.liveness import Patience
+from registry_mesh.upstream.health.breaker import Breaker
+from registry_mesh.upstream.health.liveness import Liveness, Patience
 from registry_mesh.upstream.probe import Probe
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.session import ParentSession
@@ -118,6 +119,23 @@ async def test_a_parent_that_refused_is_used_as_soon_as_it_is_back(world: World)
         await eventually(session.parent.back, "a ping to be answered as soon as it is waited for")
         assert session.parent.available, "long before the next try is due"
         assert await world.size(session) == len(DATA)
+
+
+async def test_who_waited_to_ping_takes_what_another_ping_said_meanwhile() -> None:
+    asked = 0
+
+    async def ask() -> bool:
+        nonlocal asked
+        asked += 1
+        raise OSError("refuses connections")
+
+    liveness = Liveness(ask, Patience(), Breaker())
+    assert not await liveness.check()
+    waiting = asyncio.ensure_future(liveness.back())
+    await asyncio.sleep(0)
+    assert not await liveness.check()
+    assert not await waiting
+    assert asked == 2
 
 
 async def test_a_hung_one_is_not_waited_for_again_and_again(world: World) -> None:

@@ -175,12 +175,13 @@ class Liveness:
 
     async def back(self) -> bool:
         """Whether it answers a ping, which is waited for no longer than it is worth."""
-        early = self._ended + A_MOMENT - time.monotonic()
+        early, before = self._ended + A_MOMENT - time.monotonic(), self._ping
         if early > 0 and not self._out:
             if not self._refuses:
                 return False
             await asyncio.sleep(early)
-        ping, now = self.check(), time.monotonic()
+        ping = self.check() if self._ping is before or self._ping is None else self._ping
+        now = time.monotonic()
         bound = (BACK if self._refuses else BACK_FROM_SILENCE) + 4 * self.breaker.latency
         await asyncio.wait({ping}, timeout=max(0.0, self._pinged + min(1.0, bound) - now))
         return ping.done() and not ping.cancelled() and ping.result()
