@@ -104,12 +104,14 @@ class Node:
             raise AssertionError(f"{self.folder.name} did not end on SIGTERM:\n{self.tail()}") from None
 
     def kill(self) -> None:
-        """As a power cut: SIGKILL for the supervisor and all its processes."""
+        """As a power cut: SIGKILL for the supervisor and all its processes, until none of them is left that could still
+        accept or write."""
         if self.process is not None:
             with suppress(ProcessLookupError):  # it ended by itself
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            self.process = None
+            group, self.process = self.process.pid, None
+            eventually_here(lambda: not _alive(group), f"{self.folder.name} to be dead")
 
     def children(self) -> set[int]:
         """The workers and the keeper, as the kernel knows them."""
@@ -126,6 +128,17 @@ class Node:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _alive(group: int) -> list[int]:
+    """Processes of that group, but for those that have ended and that nobody has waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ends just now
+            state, _, its, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(its) == group and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
 
 
 def origin(folder: Path, **more: Any) -> Node:

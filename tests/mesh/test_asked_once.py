@@ -7,7 +7,8 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from itertools import count
 from pathlib import Path
 
 import aiohttp
@@ -18,9 +19,11 @@ from registry_mesh.oci.media_types import OCI_INDEX, OCI_MANIFEST
 from tests.clients import nodes
 from tests.eventually import eventually
 from tests.simulators.parent import PlainParent, plain_parent
-from tests.simulators.pauses import patient_client
+from tests.simulators.pauses import patient_client, steady
 
 WORKERS, CLIENTS = 8, 200
+TAGS = map(str, count())
+"""Each is another one, also where the test is done once more."""
 
 
 class Crowd:
@@ -72,23 +75,42 @@ def index(parent: PlainParent, tag: str) -> tuple[str, str]:
     return str(parent.add_manifest(tag, text.encode(), OCI_INDEX)), str(image)
 
 
-@pytest.mark.slow
-async def test_one_cold_tag_of_an_index_is_one_head_and_one_get_a_manifest(crowd: Crowd) -> None:
-    whole, image = index(crowd.parent, "1")
-    for reference in ("1", image):
-        assert await crowd.all(reference) == {200: CLIENTS}
-    assert crowd.asked() == {("HEAD", "1"): 1, ("GET", whole): 1, ("GET", image): 1}
+def gone(*pids: int) -> bool:
+    """Whether the node has seen the end of all of them."""
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
-    whole, image = index(crowd.parent, "2")
+
+def kill(*pids: int) -> None:
+    """All at once: those that are stopped take over nothing from the one that is killed first."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+@pytest.mark.slow
+@steady
+async def test_one_cold_tag_of_an_index_is_one_head_and_one_get_a_manifest(crowd: Crowd) -> None:
+    tag = next(TAGS)
+    whole, image = index(crowd.parent, tag)
+    crowd.parent.requests.clear()
+    crowd.parent.late = 0.0
+    for reference in (tag, image):
+        assert await crowd.all(reference) == {200: CLIENTS}
+    assert crowd.asked() == {("HEAD", tag): 1, ("GET", whole): 1, ("GET", image): 1}
+
+    tag = next(TAGS)
+    whole, image = index(crowd.parent, tag)
     crowd.parent.requests.clear()
     crowd.parent.late = 0.3
-    asking = asyncio.ensure_future(crowd.all("2"))
-    await eventually(lambda: ("HEAD", "2") in crowd.asked(), "the parent to be asked")
-    for pid in (await crowd.workers())[:2]:
-        os.kill(pid, signal.SIGKILL)
+    asking = asyncio.ensure_future(crowd.all(tag))
+    await eventually(lambda: ("HEAD", tag) in crowd.asked(), "the parent to be asked")
+    killed = (await crowd.workers())[:2]
+    kill(*killed)
     told = await asking
     assert set(told) <= {200, 0} and told[200] >= CLIENTS // 2
+    await eventually(lambda: gone(*killed), "those that were killed to accept nobody any more")
     assert await crowd.all(image) == {200: CLIENTS}
     asked = crowd.asked()
-    assert set(asked) == {("HEAD", "2"), ("GET", whole), ("GET", image)}
+    assert set(asked) == {("HEAD", tag), ("GET", whole), ("GET", image)}
     assert max(asked.values()) <= 2, "who was killed may have been the one that asked"

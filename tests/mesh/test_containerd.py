@@ -31,8 +31,8 @@ def wire(stocked_origin: Node, tmp_path: Path) -> Iterator[Wire]:
 
 @pytest.fixture
 def site(wire: Wire, tmp_path: Path) -> Iterator[Node]:
-    """A fresh site whose only parent is at the other end of the wire."""
-    site = nodes.site(tmp_path / "site", wire.url)
+    """A fresh site whose only parent is at the other end of the wire. A tag is good for longer than any test takes."""
+    site = nodes.site(tmp_path / "site", registries=nodes.registries(wire.url, tags={"ttl": "1h"}))
     with site:
         yield site
 
@@ -148,7 +148,7 @@ def test_a_killed_site_goes_on_where_it_was(
     client = threading.Thread(target=pull)
     client.start()
     try:
-        eventually_here(had_all_others, "all blobs but the biggest", 60)
+        eventually_here(had_all_others, "all blobs but the biggest", 200)
     finally:
         site.kill()
         client.join()

@@ -345,10 +345,11 @@ async def test_twenty_nodes_in_background_fetch(near: SiteBehindLink) -> None:
     assert world.moved <= 1.05 * image
 
 
+@steady
 async def test_the_size_of_a_cold_blob_is_asked_once_a_process(behind_link: SiteBehindLink) -> None:
     """HEAD of a cold blob, over two workers and after a restart. What a manifest says of it is no answer."""
     world = behind_link
-    layer = pattern(3 * MIB + 1)
+    _, layer = content(3 * MIB + 1, next(SEEDS))
     digest = world.parent.add_image("1", layer)
     await world.start()
     assert (await world.get(f"{world.node.url}/v2/team/app/manifests/{digest}"))[0] == 200
