@@ -38,8 +38,9 @@ class SiteBehindLink:
 
     @property
     def moved(self) -> int:
-        """Bytes of bodies that crossed the link."""
-        return self.link.counts.body_bytes
+        """Bytes of bodies that crossed the link, but those of pings: each process of the node sends one wherever it has
+        not heard of the parent for some seconds."""
+        return self.link.counts.body_bytes - self.link.counts.ping_bytes
 
     def blob(self, digest: Digest) -> str:
         return f"{self.node.url}/v2/team/app/blobs/{digest}"

@@ -9,6 +9,7 @@ import socket
 import pytest
 
 from registry_mesh.chunks.chunk_map import MIB
+from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same
 from tests.suites.bytes_of import pattern
 
@@ -24,8 +25,8 @@ async def test_a_slow_reader_of_a_file_that_is_cut_short_gets_no_zeros(behind_li
     for _ in range(3):
         assert same(await world.get(world.blob(digest)), 200, whole)
     path = world.node.folder / "store" / "blobs" / "sha256" / digest.hex[:2] / digest.hex
-    await asyncio.sleep(3)
-    assert path.stat().st_size == len(whole)
+    await eventually(lambda: path.exists() and path.stat().st_size == len(whole), "all of it to be there")
+    await asyncio.sleep(3)  # nothing is under way any more that would look at the file
     loop = asyncio.get_running_loop()
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 << 10)

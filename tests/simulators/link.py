@@ -48,7 +48,7 @@ class Conditions:
     wrong_content_range: bool = False
     """Content-Range names bytes one further than those that follow."""
     refuse: bool = False
-    """Reset connections as soon as they are accepted."""
+    """Reset connections as soon as they are accepted, and those that are there at their next request."""
     hang: bool = False
     """Accept and never answer."""
     status: int | None = None
@@ -75,6 +75,8 @@ class Counts:
     pings: int = 0
     """Of those: processes of a node send them whenever they have not heard of a parent for some seconds."""
     body_bytes: int = 0
+    ping_bytes: int = 0
+    """Of those: bodies of what pings were answered with."""
     passed: deque[Passed] = field(default_factory=lambda: deque(maxlen=20_000))
 
 
@@ -259,6 +261,8 @@ class Link:
     async def _converse(self, client: _Side, server: _Side) -> None:
         carried = 0  # bytes of bodies over this connection
         while request := await client.read_head():
+            if self.conditions.refuse:
+                raise _Cut
             self.counts.requests += 1
             self.counts.pings += _is_ping(request)
             await asyncio.sleep(self.conditions.rtt)
@@ -300,6 +304,8 @@ class Link:
         try:
             async for count in self._send_down(client, server, left, int(start[1]) if start else 0, carried):
                 body += count
+                self.counts.body_bytes += count
+                self.counts.ping_bytes += count if _is_ping(request) else 0
         finally:
             self.counts.passed.append(Passed(method, target, asked, status, body))
         ends = "close" in (_field(head, b"connection") or "").lower()
@@ -341,7 +347,6 @@ class Link:
             await client.write(part)
             sent += len(part)
             left -= len(part)
-            self.counts.body_bytes += len(part)
             yield len(part)
             if conditions.cut_every and (carried + sent) % conditions.cut_every == 0:
                 await client.drained()

@@ -119,6 +119,23 @@ async def test_answers_for_a_sick_server(link: Link, client: aiohttp.ClientSessi
         assert answer.status == 429
 
 
+async def test_refuses_over_a_connection_that_is_there(link: Link, client: aiohttp.ClientSession) -> None:
+    async with client.get("/blob") as answer:
+        await answer.read()
+    link.conditions = Conditions(refuse=True)
+    with pytest.raises(aiohttp.ClientError):
+        await client.get("/blob")
+    assert link.counts.requests == 1
+
+
+async def test_tells_the_bodies_of_pings_apart(link: Link, client: aiohttp.ClientSession) -> None:
+    for path in ("/v2/", "/blob"):
+        async with client.get(path) as answer:
+            await answer.read()
+    assert link.counts.ping_bytes > 0
+    assert link.counts.body_bytes - link.counts.ping_bytes == len(BLOB)
+
+
 async def test_refuses(link: Link, client: aiohttp.ClientSession) -> None:
     link.conditions = Conditions(refuse=True)
     with pytest.raises(aiohttp.ClientError):
