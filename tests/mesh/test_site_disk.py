@@ -7,6 +7,7 @@ import fcntl
 import os
 import struct
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest_asyncio
 from registry_mesh.oci.digest import Digest
 from tests.eventually import eventually
 from tests.mesh.conftest import SiteBehindLink, same, site_behind_link
+from tests.simulators.pauses import TICK, TRIES
 from tests.suites.bytes_of import pattern
 
 pytestmark = [
@@ -126,7 +128,7 @@ async def alarm(world: SiteBehindLink, raised: bool) -> None:
     async def told() -> bool:
         return ((await status(world))["store"]["fault"] is not None) is raised
 
-    await eventually(told, f"an alarm: {raised}", 40, pause=0.3)
+    await eventually(told, f"an alarm: {raised}", pause=0.3)
     async with world.client.get(f"{world.node.admin}/metrics") as answer:
         assert f"registry_mesh_store_faulty {float(raised)}" in await answer.text()
 
@@ -134,7 +136,7 @@ async def alarm(world: SiteBehindLink, raised: bool) -> None:
 async def stored_again(world: SiteBehindLink, seed: int) -> None:
     data = pattern(2 * MIB, seed=seed)
     digest = world.parent.add(data)
-    await eventually(lambda: world.keeps(digest, data), "the disk to be written to again", 40, 0.1)
+    await eventually(lambda: world.keeps(digest, data), "the disk to be written to again", pause=0.1)
 
 
 async def test_pulls_go_on_and_it_comes_back_without_a_restart(tmp_path: Path) -> None:
@@ -177,9 +179,11 @@ async def pulls_go_on(world: SiteBehindLink, disk: Disk, fault: str) -> None:
 
 async def pull(world: SiteBehindLink, digest: Digest, *, cuts: bool) -> bytes:
     """The whole blob. `cuts`: pages that a body is being sent from may fail under it; then it is cut off, and the
-    client goes on at the next byte, as containerd does."""
+    client goes on at the next byte, as containerd does. So it does where the parent, which stands in this loop, stood
+    still."""
     got = bytearray()
-    for _ in range(5 if cuts else 1):
+    for _ in range(5 if cuts else TRIES):
+        began = time.monotonic()
         headers = {"Range": f"bytes={len(got)}-"} if got else {}
         try:
             async with world.client.get(world.blob(digest), headers=headers) as answer:
@@ -188,7 +192,8 @@ async def pull(world: SiteBehindLink, digest: Digest, *, cuts: bool) -> bytes:
                     got += data
             break
         except aiohttp.ClientPayloadError:
-            if not cuts:
+            await asyncio.sleep(2 * TICK)  # by then a pause is seen
+            if not cuts and not world.pauses.stood_since(began):
                 raise
     return bytes(got)
 
@@ -204,7 +209,7 @@ async def a_fill_goes_on(world: SiteBehindLink, disk: Disk, fault: str) -> None:
     await world.start()
     readers = [asyncio.create_task(pull(world, digest, cuts=fault == "errors")) for _ in range(3)]
     ranged = asyncio.create_task(world.get(world.blob(digest), (20 * MIB, 21 * MIB)))
-    await eventually(lambda: world.moved >= 8 * MIB, "8 MiB to cross the link", seconds=30)
+    await eventually(lambda: world.moved >= 8 * MIB, "8 MiB to cross the link")
     ballast = None
     if fault == "read-only":
         disk.turn_read_only()
