@@ -117,7 +117,7 @@ def _referring(url: str, name: str, tag: str) -> str:
 
 
 READER = """
-import os, time
+import time
 def read(number):
     for attempt in range(600):
         try:
@@ -126,17 +126,18 @@ def read(number):
         except OSError:
             time.sleep(0.2)
     raise SystemExit("never")
-def stage(name, numbers):
+def stage(over, name, numbers):
     told = [read(number) for number in numbers]
-    os.nice(1)
+    with open("/proc/self/comm", "w") as file:
+        file.write(f"stage {over}")
     print(name, sum(size > 0 for size, _ in told), sum(attempt > 0 for _, attempt in told), end="; ")
     time.sleep(1.5)
-stage("begun", range(0, 5))
-stage("restarted", range(101, 2101, 200))
-stage("parent back", range(202, 2202, 200))
+stage(1, "begun", range(0, 5))
+stage(2, "restarted", range(101, 2101, 200))
+stage(3, "parent back", range(202, 2202, 200))
 """
-"""Reads files that it has not read before, in three stages; its niceness says how many are over. A read that fails is
-tried again. Prints of each stage the files that were read, and those that failed at first."""
+"""Reads files that it has not read before, in three stages; the name of its process says how many are over. A read that
+fails is tried again. Prints of each stage the files that were read, and those that failed at first."""
 
 
 def test_a_program_goes_on_over_a_restart_of_the_site_and_the_death_of_its_parent(
@@ -170,5 +171,6 @@ def stages_of(program: str) -> int:
         with suppress(OSError):
             arguments = (process / "cmdline").read_text().split("\0")
             if arguments[0] == "/usr/bin/python3.11" and program.strip() in arguments[-2].strip():
-                found = max(found, int((process / "stat").read_text().rpartition(")")[2].split()[16]))
+                name, _, over = (process / "comm").read_text().partition(" ")
+                found = max(found, int(over) if name == "stage" else 0)
     return found
