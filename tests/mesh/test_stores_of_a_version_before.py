@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.clients import nodes
+from tests.eventually import eventually_here
 
 pytestmark = pytest.mark.slow
 
@@ -66,6 +67,13 @@ def pulled(node: nodes.Node, tag: str) -> int:
     return len(parts)
 
 
+def is_up(site: nodes.Node) -> bool:
+    """Whether it would ask its parent."""
+    with urllib.request.urlopen(f"{site.admin}/status", timeout=30) as answer:
+        ((parent,),) = json.load(answer)["registries"][nodes.REGISTRY]["parents"]
+        return bool(parent["state"] == "up")
+
+
 def marker(folder: Path, role: str) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(
         (folder / "stores" / role / "records" / "store" / "marker.rec").read_bytes()
@@ -97,6 +105,7 @@ def test_what_the_site_had_in_part_it_has_and_the_rest_comes(tmp_path: Path) -> 
         begin = get(site, f"blobs/{layer}", Range="bytes=0-99")
         origin.start()
         assert get(origin, f"blobs/{layer}", Range="bytes=0-99") == begin
+        eventually_here(lambda: is_up(site), "the site to find that its parent is back")
         assert pulled(site, "1.1") >= 3
 
 

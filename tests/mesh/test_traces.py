@@ -187,6 +187,7 @@ def test_a_collector_that_is_ill_costs_one_line_and_no_pull(tmp_path: Path, tier
                 seen = ill.requests
                 assert get(node, f"blobs/{digest}") == b"number %d" % number
                 eventually_here(lambda seen=seen: ill.requests > seen, "a try")
+            eventually_here(lambda: "traces are not sent" in node.log.read_text(), "a line")
             assert node.log.read_text().count("traces are not sent") == 1
             ill.status = 200
             (digest,) = push(tiers.origin, "5", b"well again")
