@@ -102,9 +102,7 @@ async def run(folder: Path, rules: str) -> tuple[dict[str, Any], str]:
     )
     before = served(folder)
     told = await command("replicate", config, "--once", "--quiet")
-    await eventually(
-        lambda: served(folder) - before == plan["totals"]["bytes"], "as many bytes as planned", 20
-    )
+    await eventually(lambda: served(folder) - before == plan["totals"]["bytes"], "as many bytes as planned")
     return plan, told
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pytest_asyncio
 
 from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.oci.digest import Digest
+from tests.eventually import eventually
 from tests.mesh.test_private_images import (
     LAYER,
     MANIFEST,
@@ -101,9 +101,7 @@ async def tiers(tmp_path: Path) -> AsyncIterator[Tiers]:
 
 
 async def becomes(tiers: Tiers, node: Node, path: str, wanted: list[int]) -> None:
-    async with asyncio.timeout(30):
-        while await tiers.all(node, path) != wanted:
-            await asyncio.sleep(0.05)
+    await eventually(lambda: tiers.all(node, path), path, pause=0.05, until=lambda said: said == wanted)
 
 
 async def test_every_tier_asks_for_itself_and_goes_on_by_itself(tiers: Tiers) -> None:
@@ -123,9 +121,9 @@ async def test_every_tier_asks_for_itself_and_goes_on_by_itself(tiers: Tiers) ->
             )
     users(tiers.folder / "of-replica", "alice", "bob")  # the site may no longer log in to the replica
     path = f"/v2/team/app/tags/list?ns={REGISTRY}"
-    async with asyncio.timeout(30):
-        while (await tiers.ask(replica, path, SITE))[0] != 401:
-            await asyncio.sleep(0.05)
+    await eventually(
+        lambda: tiers.ask(replica, path, SITE), "a refusal", pause=0.05, until=lambda said: said[0] == 401
+    )
     status, body = await tiers.ask(site, f"/v2/team/app/manifests/sha256:{'0' * 64}?ns={REGISTRY}", ALICE)
     assert status in (403, 503) and b"site:site" not in body
     await tiers.origin.close()

@@ -104,7 +104,7 @@ async def kill_at(push: Push, chunk: int) -> None:
     push.ends = ends
     async with push.cloud.pushing(push.replica) as node:
         run = asyncio.create_task(node.run())
-        await asyncio.wait_for(hangs.wait(), 20)
+        await asyncio.wait_for(hangs.wait(), 60)
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
     push.ends = None

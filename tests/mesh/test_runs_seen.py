@@ -168,7 +168,7 @@ async def test_why_a_push_failed_is_in_the_history_the_status_a_metric_and_the_l
                 async def is_told() -> bool:
                     return (await world.asked("/status"))["replication"]["last"] is not None
 
-                await eventually(is_told, "the run is told", 30)
+                await eventually(is_told, "the run is told")
                 last = (await world.asked("/status"))["replication"]["last"]
                 assert any(words in each for each in last["troubles"])
                 metrics = await world.asked("/metrics")

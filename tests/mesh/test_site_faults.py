@@ -278,4 +278,4 @@ async def test_pulls_go_on_without_a_disk_and_it_comes_back(behind_link: SiteBeh
     assert same(await world.get(world.blob(digest), (100, 2 * MIB)), 206, whole[100 : 2 * MIB])
     small = pattern(MIB, seed=4)
     other = world.parent.add(small)
-    await eventually(lambda: world.keeps(other, small), "the disk to be written to again", 30, 0.1)
+    await eventually(lambda: world.keeps(other, small), "the disk to be written to again", pause=0.1)

@@ -105,9 +105,9 @@ async def test_a_node_preloads_by_itself_and_sees_new_rules(world: World) -> Non
         async def both() -> bool:
             return await held() == {"1", "2"}
 
-        await eventually(first, "the first rules' image", 30)
+        await eventually(first, "the first rules' image")
         world.config("repos: app, tags: ['1', '2'], nodes: t2-geneva")
-        await eventually(both, "the new rules' image", 30)
+        await eventually(both, "the new rules' image")
 
         async def told() -> list[str]:
             async with world.tree.client.get(f"{site.admin_url}/api/1/findings") as answer:
@@ -118,7 +118,7 @@ async def test_a_node_preloads_by_itself_and_sees_new_rules(world: World) -> Non
             return any("keeps" in each for each in await told())
 
         world.config("repos: app, tags: '1', nodes: t2-geneva, keeps: 1")
-        await eventually(faulty, "the finding of rules that are not taken", 30)
+        await eventually(faulty, "the finding of rules that are not taken")
 
 
 async def test_rules_that_become_invalid_are_told_once_and_the_last_valid_ones_go_on(

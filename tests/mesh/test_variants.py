@@ -151,7 +151,7 @@ async def test_a_sif_has_the_tree_and_how_it_is_run(clients: None, filled: Fille
     meta = root / ".singularity.d"
     script = f". {meta}/env/10-docker2singularity.sh; echo $GREETING; sh -n {meta}/runscript && cat {meta}/runscript"
     shown = subprocess.run(
-        ["sh", "-c", script], check=True, capture_output=True, text=True, timeout=10
+        ["sh", "-c", script], check=True, capture_output=True, text=True, timeout=60
     ).stdout
     assert shown.startswith("it's\n") and "exec /bin/say" in shown and "set -- 'a b'" in shown
 
