@@ -188,7 +188,7 @@ async def test_without_another_parent_a_range_that_is_wrong_does_not_leave(
         except BROKEN:
             return 0, b""
 
-    answered = await eventually(answer, "the honest parent", 30, 0.05, lambda answer: answer[0] == 200)
+    answered = await eventually(answer, "the honest parent", 60, 0.05, lambda answer: answer[0] == 200)
     assert answered[1] == whole
 
 
