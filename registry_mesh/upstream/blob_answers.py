@@ -80,7 +80,7 @@ def is_labelled(answer: Answer) -> bool:
 
 def is_in_doubt(answer: Answer, headed: int | None) -> bool:
     """Whether only the body's end tells what a labelled one is. `headed`: what HEAD says of it without a label: so it
-    is where a proxy compresses. Where HEAD has the label as well, what is large is taken as it came, as it comes of
+    is where a proxy compresses. Where HEAD has the label as well, what is large may be as it is stored, as it comes of
     buckets."""
     if answer.length is None:
         return True

@@ -135,7 +135,7 @@ class ParentBlobs:
             if told is None and (tells_no_size(answer) or is_labelled(answer)):
                 told, _ = await self._said(digest)
                 counts = is_labelled(answer) and (
-                    asked is not None or self._is_in_doubt(answer, digest, told)
+                    asked is not None or await self._is_in_doubt(answer, digest, told)
                 )
                 if counts or (tells_no_size(answer) and not told):
                     await stack.aclose()
@@ -144,11 +144,23 @@ class ParentBlobs:
             reading = self._reading(answer, digest, asked, told)
             yield reading if span is None or asked is span else BlobReading(answer, reading.info, span, 1)
 
-    def _is_in_doubt(self, answer: Answer, digest: Digest, headed: int | None) -> bool:
-        """Whether the body of a labelled answer is to be read to its end first."""
+    async def _is_in_doubt(self, answer: Answer, digest: Digest, headed: int | None) -> bool:
+        """Whether the body of a labelled answer is to be read to its end first. Where HEAD has the label, too, a range
+        tells the size of what is stored; buckets, which label layers for what they are, know ranges."""
         again = digest in self._heads.labelled
         self._heads.labelled[digest] = None
-        return again or is_in_doubt(answer, headed)
+        if again or is_in_doubt(answer, headed):
+            return True
+        return headed is None and not await self._is_stored(digest, answer.length)
+
+    async def _is_stored(self, digest: Digest, length: int | None) -> bool:
+        """Whether a range is of so many bytes, or cannot be asked for."""
+        headers = {"Accept": "*/*", "Range": "bytes=0-0"}
+        try:
+            async with self._parent.request("GET", Endpoint.BLOB, str(digest), headers) as answer:
+                return total(answer) == length if answer.status == 206 else answer.status != 200
+        except Failure:
+            return True
 
     async def _ranged(
         self, stack: AsyncExitStack, digest: Digest, headers: Mapping[str, str], span: Span | None
