@@ -53,7 +53,7 @@ fi
 run=$(count)
 end=$(count)
 if [[ -n ${BACKGROUND:-} ]]; then # until so much was read, and the count stands still
-  for _ in $(seq 80); do
+  for _ in $(seq 40); do
     last=$end
     sleep 3
     end=$(count)

@@ -23,27 +23,31 @@ def said_to_a_login(node: Node, user: str, password: str, workers: int = 2) -> s
             client.request("GET", "/v2/", headers=login)
             answer = client.getresponse()
             answer.read()
-            found[_holder(node, client.sock.getsockname()[1])] = answer.status
+            if (worker := _holder(node, client.sock.getsockname()[1])) is not None:
+                found[worker] = answer.status
         return len(found) == workers
 
     eventually_here(ask, "an answer of each worker", pause=0)
     return set(found.values())
 
 
-def _holder(node: Node, port: int) -> int:
-    """Whose the other end of a connection from `port` is."""
+def _holder(node: Node, port: int) -> int | None:
+    """Whose the other end of a connection from `port` is; None where it has been closed."""
     ends = [f"0100007F:{each:04X}" for each in (node.port, port)]
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
-    (inode,) = [line[9] for line in lines if line[1:3] == ends]
+    inodes = [line[9] for line in lines if line[1:3] == ends]
     assert node.process is not None
-    return next(pid for pid in _below(node.process.pid) if _has(pid, f"socket:[{inode}]"))
+    return next(
+        (pid for pid in _below(node.process.pid) for each in inodes if _has(pid, f"socket:[{each}]")), None
+    )
 
 
 def _below(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            yield child
-            yield from _below(child)
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in map(int, (task / "children").read_text().split()):
+                yield child
+                yield from _below(child)
 
 
 def _has(pid: int, link: str) -> bool:
