@@ -37,7 +37,8 @@ async def test_the_one_that_was_used_the_longest_ago_is_closed(start: Start) -> 
 
     edge = await start()
     blob = edge.shelf.script(b"ab", pieces)
-    now = asyncio.get_running_loop().time()
+    loop = asyncio.get_running_loop()
+    now = loop.time()
     idlers = Idlers(edge.server.connections_open, 1000.0, lambda: now)
     async with AsyncExitStack() as stack:
         busy, first, second, third = [await stack.enter_async_context(edge.raw()) for _ in range(4)]
@@ -45,10 +46,12 @@ async def test_the_one_that_was_used_the_longest_ago_is_closed(start: Start) -> 
         await busy[0].readuntil(b"\r\n\r\n")
         for each in (first, second, third):
             await ask(each, edge, 3)
+        used = loop.time()
         assert not idlers.make_room(), "all were used just now"
         now += 10_000
         assert idlers.make_room()
         assert await first[0].read() == b""
+        await eventually(lambda: loop.time() > used, "a time of its own, of milliseconds as uvloop counts")
         await ask(second, edge, 2)
         assert idlers.make_room()
         assert await third[0].read() == b"", "the second was used since"
