@@ -34,6 +34,7 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.way import Way
 from tests.simulators.origins import bucket_origin, disk_origin, memory_origin, pushes
 from tests.simulators.unhurried import Unhurried
+from tests.simulators.upstream import PATIENT
 from tests.suites.bytes_of import read
 from tests.suites.library import LIBRARY, NAME, OTHER, REGISTRY, Library, bring, push, push_small
 
@@ -161,7 +162,7 @@ class Ground:
         self.stack.push_async_callback(server.close)
         session = await self.stack.enter_async_context(open_session(Way(hosts=frozenset({"127.0.0.1"}))))
         return UpstreamRegistry(
-            ParentSession(session, f"http://127.0.0.1:{server.port}", ns="always"), REGISTRY
+            ParentSession(session, f"http://127.0.0.1:{server.port}", None, PATIENT, ns="always"), REGISTRY
         )
 
     async def failover(self, *registries: RegistrySource) -> RegistrySource:

@@ -22,6 +22,7 @@ from registry_mesh.ports.blobs import Reading
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.store import DiskStore
 from tests.simulators.disk_cache import DiskCache
+from tests.simulators.ticks import tick_after
 from tests.suites.bytes_of import pattern, read
 
 DATA = pattern(READY + 8 * CHUNK)
@@ -120,6 +121,7 @@ async def test_what_this_process_has_looked_at_is_not_looked_at_again(
         assert given(reading, SECOND)
     await cache.fills.drop(DIGEST)
     path = next(p for p in tmp_path.rglob(DIGEST.hex) if p.is_file())
+    tick_after(path)
     with path.open("r+b") as file:
         file.seek(CHUNK)
         file.write(b"rotten")

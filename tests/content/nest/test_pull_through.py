@@ -38,6 +38,7 @@ from registry_mesh.stores.memory.store import MemoryStore
 from tests.eventually import eventually
 from tests.simulators.origins import HandClock
 from tests.simulators.source import SimulatedSource
+from tests.simulators.ticks import tick_after
 from tests.suites.bytes_of import read
 
 NEVER = FillPolicy(complete_after=2)
@@ -402,7 +403,7 @@ async def test_readers_of_all_kinds_move_each_byte_once(make: Make, maps: bool) 
 
 
 async def test_bytes_flow_before_the_fill_ends(make: Make) -> None:
-    cache = await make(delay=0.001)
+    cache = await make(gate=asyncio.Event(), gate_at=32 * CHUNK)
     data = blob(64 * CHUNK)
     digest = cache.source.add(data)
     async with cache.through.open(digest) as reading:
@@ -525,6 +526,7 @@ async def test_rot_right_after_a_fill_is_found_and_mended(tmp_path: Path) -> Non
     for offset in (0, CHUNK + 7, 3 * CHUNK - 1):
         assert await cache.get(digest) == data
         path = next(p for p in tmp_path.rglob(digest.hex) if p.is_file())
+        tick_after(path)
         with path.open("r+b") as file:
             file.seek(offset)
             file.write(bytes([data[offset] ^ 1]))

@@ -13,6 +13,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.locks import try_flock
 from registry_mesh.stores.disk.store import DiskStore
+from tests.simulators.ticks import tick_after
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import drain, pattern, read
 
@@ -25,6 +26,7 @@ async def test_ready_is_withdrawn_when_the_file_changes(tmp_path: Path) -> None:
         await drain(reading)
         assert reading.ready(Span(2 * CHUNK, 3 * CHUNK)) is not None
         path = next(p for p in tmp_path.rglob(digest.hex) if p.is_file())
+        tick_after(path)
         with path.open("r+b") as file:
             file.seek(2 * CHUNK)
             file.write(b"rot")

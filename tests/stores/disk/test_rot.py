@@ -17,6 +17,7 @@ from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.ports.partial import ChunkState
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
+from tests.simulators.ticks import tick_after
 from tests.suites.blob_store import put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DATA, DIGEST, SIZE, fill, map_of
@@ -37,6 +38,7 @@ async def committed(store: DiskStore) -> Path:
 
 
 def flip(path: Path, at: int) -> None:
+    tick_after(path)
     with path.open("r+b") as file:
         file.seek(at)
         byte = file.read(1)[0]
@@ -45,6 +47,7 @@ def flip(path: Path, at: int) -> None:
 
 
 def double_block(path: Path, at: int) -> None:
+    tick_after(path)
     with path.open("r+b") as file:
         file.seek(at)
         block = file.read(4096)

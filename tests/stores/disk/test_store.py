@@ -13,6 +13,7 @@ from registry_mesh.oci.span import Span
 from registry_mesh.ports.failures import StoreBroken
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.store import DiskStore
+from tests.simulators.ticks import tick_after
 from tests.suites.blob_store import BlobStoreSuite, put
 from tests.suites.bytes_of import pattern, read
 from tests.suites.cache_store import DIGEST, CacheStoreSuite
@@ -54,6 +55,7 @@ async def test_a_chunk_map_is_made_at_once_for_a_blob_without_one(tmp_path: Path
         assert asked == [known] * 4
         assert decode(beside.read_bytes(), len(data)) == known
     beside.unlink()
+    tick_after(store.layout.blob(digest))
     with store.layout.blob(digest).open("r+b") as file:
         file.seek(2 * CHUNK)
         file.write(b"rot")
@@ -74,6 +76,7 @@ async def test_a_chunk_map_of_an_earlier_version_is_read(tmp_path: Path) -> None
     assert await store.chunk_map(digest) == old
     assert await store.chunk_map(digest, Span(CHUNK, CHUNK + 1)) == old
     assert await read(store, digest) == data
+    tick_after(store.layout.blob(digest))
     with store.layout.blob(digest).open("r+b") as file:
         file.seek(2 * CHUNK)
         file.write(b"rot")
