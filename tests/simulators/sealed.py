@@ -94,7 +94,7 @@ def table(attacks: dict[str, tuple[str, str]]) -> dict[str, Outcome]:
         sys.executable, "-m", "tests.simulators.sealed",
     ]  # fmt: skip
     done = subprocess.run(
-        command, input=json.dumps(attacks), capture_output=True, text=True, timeout=120, check=False
+        command, input=json.dumps(attacks), capture_output=True, text=True, timeout=280, check=False
     )
     if done.returncode:
         raise RuntimeError(done.stderr[-3000:])
@@ -267,7 +267,7 @@ def _main() -> None:
         subprocess.run(line.split(), check=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:1 attempts:1\n")
+        (folder / "resolv.conf").write_text("nameserver 127.0.0.53\noptions timeout:30 attempts:1\n")
         subprocess.run(["mount", "--bind", folder / "resolv.conf", "/etc/resolv.conf"], check=True)
         outcomes = asyncio.run(_run(json.loads(sys.stdin.read()), folder))
     print(json.dumps(outcomes))

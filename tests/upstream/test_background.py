@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from registry_mesh.oci.reference import RegistryName, RepositoryName, Tag
@@ -10,7 +12,7 @@ from registry_mesh.ports.standing import Quota
 from registry_mesh.ports.urgency import Urgency, unhurried
 from registry_mesh.upstream.client import open_session
 from registry_mesh.upstream.health.background import LATELY, QUOTA_LASTS, Background, kept_for
-from registry_mesh.upstream.health.board import Board
+from registry_mesh.upstream.health.board import Board, Card
 from registry_mesh.upstream.pull_reports import report
 from registry_mesh.upstream.registry import UpstreamRegistry
 from registry_mesh.upstream.revocations import fetch_revoked
@@ -62,7 +64,8 @@ async def test_what_a_node_asks_for_itself_holds_up_no_background_work() -> None
     """It asks for revocations every three seconds: for one of them runs would stand still."""
     async with simulated_registry() as parent, open_session() as client:
         parent.says("/v2/_mesh/revoked", text="{}", content_type="application/json")
-        session = ParentSession(client, parent.url, ns="never")
+        now = time.monotonic()  # however long the test takes: clients are there for a second
+        session = ParentSession(client, parent.url, ns="never", card=Card.alone(lambda: now))
         assert await fetch_revoked(session) is not None
         await report(session, [])
         assert len(parent.asked) >= 2
