@@ -23,13 +23,13 @@ from registry_mesh.upstream.session import ParentSession
 from registry_mesh.upstream.tls_files import TlsFiles
 from registry_mesh.upstream.way import Way
 from tests.simulators.registry import simulated_registry
-from tests.simulators.upstream import repository_of
+from tests.simulators.upstream import PATIENT, repository_of
 
 
 async def told(url: str, way: Way | None = None) -> str:
     """What the failure of a request says, and what the parent says of itself thereafter."""
     async with open_session(way) as client:
-        session = ParentSession(client, url, ns="always")
+        session = ParentSession(client, url, None, PATIENT, ns="always")
         with pytest.raises(SourceUnavailable) as failure:
             async with session.request("GET", "/v2/a/tags/list", scope=""):
                 pass

@@ -97,7 +97,7 @@ async def test_a_hung_one_is_given_up_in_a_bounded_time_at_first_and_soon_afterw
 
 
 async def test_one_that_answered_and_hangs_is_not_given_the_time_of_a_first_answer(world: World) -> None:
-    session = await world.parent(world.port, replace(QUICK, first=60), probed=False)
+    session = await world.parent(world.port, replace(QUICK, silent=1, ping=2, first=60), probed=False)
     assert await world.size(session) == len(DATA)
     world.registry.hung = True
     async with asyncio.timeout(30):
