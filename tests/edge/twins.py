@@ -20,6 +20,7 @@ from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.freshness import Freshness
+from registry_mesh.edge.hot.blob import MOMENT
 from registry_mesh.edge.hot.entries import Hot
 from registry_mesh.edge.server import Server
 from registry_mesh.edge.settings import Settings
@@ -141,6 +142,7 @@ async def warm(server: Server, fields: str = "") -> int:
         return asked >= 30 and (len(known.blobs), len(known.manifests)) == (2, 6)
 
     await eventually(hot, "all to be hot")
+    await asyncio.sleep(10 * MOMENT)  # for which a right and a file are good that were looked at
     return asked
 
 
