@@ -22,6 +22,7 @@ from tests.clients import programs
 from tests.simulators.images import HOST, Content
 from tests.simulators.link import Link
 from tests.simulators.origin_node import running_origin
+from tests.simulators.whole import write_whole
 
 
 @dataclass
@@ -67,7 +68,7 @@ class ReplicaTree:
         (self.directory / "rules").mkdir(exist_ok=True)
         named = [{"name": f"rule-{n}", "from": HOST, "tags": ["*"]} | rule for n, rule in enumerate(rules)]
         document = {"schema": "registry-mesh/rules/1", "rules": named}
-        (self.directory / "rules" / "rules.yaml").write_text(json.dumps(document))
+        write_whole(self.directory / "rules" / "rules.yaml", json.dumps(document))
 
     async def push(self, name: str, content: Content) -> None:
         """All of it: blobs, then manifests in the order they were made, then tags."""
