@@ -63,7 +63,8 @@ class AdminServer:
             add_runs(app, runs)
         if runs_told is not None:
             add_runs_shown(app, runs_told)
-        app.on_response_prepare.append(_sign)
+        app.on_response_prepare.append(self._sign)
+        self._leaving = False
         self._crowd: Crowd | None = None
         self._listener: Listener | None = None
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
@@ -103,8 +104,9 @@ class AdminServer:
             self._crowd.part(believes)
 
     async def leave(self) -> None:
-        """Take no more connections, and answer what comes on those that were taken. Whoever else listens at the
-        address serves the next."""
+        """Take no more connections, and answer what comes on those that were taken, once each: it may be long until
+        the end of this process. Whoever else listens at the address serves the next."""
+        self._leaving = True
         self._stop_listening()
         await asyncio.sleep(LAST)
 
@@ -125,6 +127,12 @@ class AdminServer:
         assert self._crowd is not None, "started"
         with self._crowd.asking(request):
             return await self._guard.pass_on(request, handler, partial(self._crowd.let_in, request))
+
+    async def _sign(self, _: web.Request, answer: web.StreamResponse) -> None:
+        answer.headers["Server"] = SERVER
+        if self._leaving:
+            answer.force_close()
+            answer.headers["Connection"] = "close"  # too late for what that alone would say
 
     async def _index(self, _: web.Request) -> web.Response:
         return web.Response(
@@ -159,7 +167,3 @@ class AdminServer:
 def _json(told: dict[str, object]) -> web.Response:
     text = json.dumps(told, indent=2, ensure_ascii=False, default=str)
     return web.Response(text=text + "\n", content_type="application/json", headers=PLAIN)
-
-
-async def _sign(_: web.Request, answer: web.StreamResponse) -> None:
-    answer.headers["Server"] = SERVER

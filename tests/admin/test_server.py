@@ -95,7 +95,7 @@ async def test_whoever_was_let_in_is_answered_before_the_server_goes(node: FakeN
             await answer.read()
         leaving = asyncio.create_task(server.leave())
         async with session.get("/livez") as answer:  # on the same connection
-            assert answer.status == 200
+            assert (answer.status, answer.headers["Connection"]) == (200, "close"), "and not for ever"
         await leaving
         await server.close()
         after.setblocking(False)
