@@ -15,8 +15,12 @@ from registry_mesh.upstream.session import ParentSession
 from tests.simulators.descriptors import no_more_descriptors
 
 WELL = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-ODD = {
+LENGTHS = {
+    "one length twice": WELL.replace(b"\r\n\r\n", b"\r\nContent-Length: 2\r\n\r\n"),
+    "a list of lengths": WELL.replace(b": 2\r\n", b": 2, 2\r\n"),
     "two lengths": WELL.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n"),
+}
+ODD = {
     "length and chunks": WELL.replace(b"\r\n\r\n{}", b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     "no such version": WELL.replace(b"1.1", b"1.2"),
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
@@ -53,11 +57,12 @@ async def ask(session: ParentSession, repository: str) -> bytes:
         return await answer.body(100)
 
 
-@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("odd", [*LENGTHS.values(), *ODD.values()], ids=[*LENGTHS, *ODD])
 async def test_one_repository_takes_no_parent_away_from_the_others(odd: bytes) -> None:
+    told = "sends Content-Length twice" if odd in LENGTHS.values() else "sends what is no HTTP"
     async with asked(Scripted(odd)) as session:
         for _ in range(9):
-            with pytest.raises(SourceErred, match="sends what is no HTTP"):
+            with pytest.raises(SourceErred, match=told):
                 await ask(session, "odd")
             assert session.parent.available
         assert await session.parent.ping()

@@ -36,6 +36,11 @@ _NO_TLS: Final = frozenset(
 )
 
 
+_TWO_LENGTHS: Final = "sends Content-Length twice, or a list of lengths"
+
+_REFUSED_LENGTHS: Final = ("Duplicate Content-Length", "Invalid character in Content-Length")
+"""How the parser begins to say so."""
+
 _LONGEST: Final = 200
 """Characters of a library's words: bytes of the server may be among them."""
 
@@ -82,6 +87,6 @@ def cause(fault: BaseException) -> str:
     if isinstance(fault, OSError) and fault.errno in _ERRNOS:
         return _ERRNOS[fault.errno]
     if isinstance(fault, aiohttp.ClientResponseError):  # its words are the bytes that came, however many
-        return "sends what is no HTTP"
+        return _TWO_LENGTHS if fault.message.startswith(_REFUSED_LENGTHS) else "sends what is no HTTP"
     told = "".join(each for each in str(fault).partition("\n")[0] if each.isprintable())[:_LONGEST]
     return told or ("timed out" if isinstance(fault, TimeoutError) else type(fault).__name__)
