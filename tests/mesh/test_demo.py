@@ -34,7 +34,7 @@ def test_the_demo_prints_true_figures_and_leaves_nothing(tmp_path: Path) -> None
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
     )
     said = outcome.stdout + outcome.stderr
     assert outcome.returncode == 0, said

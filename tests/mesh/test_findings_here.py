@@ -40,7 +40,7 @@ def named(node: Node) -> dict[str, str]:
 
 async def says(node: Node, name: str) -> str:
     """The sentence of that finding, once it is there."""
-    await eventually(lambda: name in named(node), lambda: f"{name} among {named(node)}", 60)
+    await eventually(lambda: name in named(node), lambda: f"{name} among {named(node)}")
     return named(node)[name]
 
 
@@ -108,7 +108,7 @@ async def test_a_parent_that_is_slower_than_another(tmp_path: Path) -> None:
         await pull(node, *layers)
         await says(node, "parent-slow")
         quick = f"/s where 127.0.0.1:{parent.port} gives "
-        await eventually(lambda: quick in named(node)["parent-slow"], lambda: named(node), 30)
+        await eventually(lambda: quick in named(node)["parent-slow"], lambda: named(node))
         assert named(node)["parent-slow"].startswith(f"127.0.0.1:{slow.port} gives ")
         assert set(named(node)) == {"parent-slow"}, "nothing is evicted, and the other parent is quick"
 
@@ -203,7 +203,7 @@ async def test_errors_of_all_parents_are_told_apart_from_silence(tmp_path: Path)
                 async with client.get(f"{node.admin_url}/status") as answer:
                     return (await answer.json())["registries"][HOST]["outage"]
 
-            await eventually(outage, "no parent to be asked", 30)
+            await eventually(outage, "no parent to be asked")
             told = await outage()
             assert told["parents"] == "failing"
             assert 6 * 86400 < told["tags_for_seconds"] <= 7 * 86400, "so long tags are answered among errors"
