@@ -66,7 +66,7 @@ def manifest(node: Node, repository: str, reference: str) -> dict[str, Any]:
     request = Request(
         f"{node.url}/v2/{repository}/manifests/{reference}", headers={"Accept": f"{OCI}, {INDEX}"}
     )
-    with urlopen(request, timeout=30) as answer:
+    with urlopen(request, timeout=60) as answer:
         body = answer.read()
         assert answer.headers["Docker-Content-Digest"] == "sha256:" + hashlib.sha256(body).hexdigest()
     document: dict[str, Any] = json.loads(body)
@@ -161,7 +161,7 @@ def described(node: Node, repository: str, reference: str) -> dict[str, Any]:
     request = Request(
         f"{node.url}/v2/{repository}/manifests/{reference}", method="HEAD", headers={"Accept": OCI}
     )
-    with urlopen(request, timeout=30) as answer:
+    with urlopen(request, timeout=60) as answer:
         headers = answer.headers
     size = int(headers["Content-Length"])
     return {"mediaType": headers["Content-Type"], "digest": headers["Docker-Content-Digest"], "size": size}

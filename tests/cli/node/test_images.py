@@ -73,12 +73,12 @@ class Tree:
 
 def send(method: str, url: str, data: bytes, media_type: str = "application/octet-stream") -> None:
     request = urllib.request.Request(url, data, {"Content-Type": media_type}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 201
 
 
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": TYPE}), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": TYPE}), timeout=60) as answer:
         data: bytes = answer.read()
         return data
 
@@ -330,7 +330,7 @@ def test_a_pull_is_planned_and_nothing_but_its_manifest_moves(tree: Tree) -> Non
 
 def counted(node: Node) -> int:
     """Bytes that came from parents."""
-    with urllib.request.urlopen(f"{node.admin}/status", timeout=30) as answer:
+    with urllib.request.urlopen(f"{node.admin}/status", timeout=60) as answer:
         return int(sum(json.load(answer)["counters"]["upstream_bytes_total"].values()))
 
 
