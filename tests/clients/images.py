@@ -17,6 +17,7 @@ from tests.clients import scripts
 ROOT: Final = Path(__file__).resolve().parents[2]
 CONTAINERFILE: Final = ROOT / "deploy" / "Containerfile"
 IMAGE: Final = "localhost/registry-mesh"
+_AGAIN: Final = ROOT / "tests" / "again.sh"
 _BASE: Final = "localhost/base"
 _STAGE: Final = "localhost/dependencies"
 _PIP: Final = "[global]\nno-index = true\nfind-links = /locked\n"
@@ -44,9 +45,9 @@ class Builder:
         self._pip = scratch / "pip.conf"
         self._pip.write_text(_PIP)
 
-    def __call__(self, *words: str | Path, seconds: float = 120) -> str:
-        """What `buildah WORDS` says; an AssertionError with the end of it where it fails."""
-        return scripts.run(*self.command, *words, seconds=seconds)
+    def __call__(self, *words: str | Path, seconds: float = 120, by: tuple[Path, ...] = ()) -> str:
+        """What `buildah WORDS` says; an AssertionError with the end of it where it fails. `by`: what runs it."""
+        return scripts.run(*by, *self.command, *words, seconds=seconds)
 
     def build(self) -> None:
         """Build the image from this checkout. What it is made from is kept for the next time, the program is not."""
@@ -54,10 +55,10 @@ class Builder:
             made = self("from", "scratch").strip()
             self("add", "--quiet", made, self._made / "root.tar", "/")
             self("commit", "--quiet", "--rm", made, _BASE)
-        self._bud("--target", "dependencies", "--tag", _STAGE)
+        self._bud("--target", "dependencies", "--tag", _STAGE, by=(_AGAIN,))  # packages come over a network
         self._bud("--tag", IMAGE)
 
-    def _bud(self, *words: str) -> None:
+    def _bud(self, *words: str, by: tuple[Path, ...] = ()) -> None:
         locked = f"{self._made / 'wheels'}:/locked:ro"
         self(
             *("bud", "--isolation", "chroot", "--format", "docker", "--layers", "--pull-never", "--quiet"),
@@ -71,6 +72,7 @@ class Builder:
             ),
             *("--file", CONTAINERFILE, *words, ROOT),
             seconds=600,
+            by=by,
         )
 
     def forget(self) -> None:
