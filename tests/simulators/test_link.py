@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.eventually import eventually
 from tests.simulators.link import Conditions, Link
+from tests.simulators.unread import stand_still, unread
 
 BLOB = random.Random(7).randbytes(300_000)
 
@@ -140,3 +144,20 @@ async def test_refuses(link: Link, client: aiohttp.ClientSession) -> None:
     link.conditions = Conditions(refuse=True)
     with pytest.raises(aiohttp.ClientError):
         await client.get("/blob")
+
+
+async def test_what_a_client_has_not_read_is_waited_for(link: Link) -> None:
+    with socket.create_connection(("127.0.0.1", link.port)) as client:
+        client.setblocking(False)
+        client.sendall(b"GET /blob HTTP/1.1\r\nHost: here\r\n\r\n")
+        await eventually(lambda: link.counts.body_bytes, "some of the body to leave")
+        standing, left = asyncio.create_task(stand_still(link)), link.counts.body_bytes
+        await asyncio.sleep(0)
+        assert unread(link) >= left and not standing.done()
+        got = 0
+        while not standing.done():
+            with suppress(BlockingIOError):
+                got += len(client.recv(1 << 20))
+            await asyncio.sleep(0)
+        await standing
+        assert got > left, "its head, too"
