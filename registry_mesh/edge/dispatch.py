@@ -6,15 +6,16 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
-from registry_mesh.auth.access import Action, Verdict
+from registry_mesh.auth.access import Action
 from registry_mesh.edge import blobs, chunk_maps, listing, manifests, referrers, tokens, uploads
+from registry_mesh.edge.admission import admit
 from registry_mesh.edge.call import Call
 from registry_mesh.edge.exchange import Exchange
 from registry_mesh.edge.faults import MethodNotAllowed, NotFound
 from registry_mesh.edge.target import Target, parse_target
 from registry_mesh.oci.endpoints import Endpoint, Match, match
 from registry_mesh.oci.reference import RegistryName, RepositoryName, demand_short, parse_name, parse_registry
-from registry_mesh.oci.refusals import Denied, NameUnknown, RequestInvalid, Unauthorized, Unsupported
+from registry_mesh.oci.refusals import NameUnknown, RequestInvalid, Unsupported
 from registry_mesh.ports.pushes import Pusher
 from registry_mesh.ports.repositories import Repository
 from registry_mesh.ports.role import Role
@@ -94,7 +95,7 @@ class Dispatch:
         repository = self._repository(exchange, named, name)
         registry = repository.registry if repository is not None else named or ""
         name = repository.name if repository is not None else name
-        subject = _admit(exchange, Action.PULL, registry, name, listed=found.endpoint is Endpoint.CATALOG)
+        subject = admit(exchange, Action.PULL, registry, name, listed=found.endpoint is Endpoint.CATALOG)
         action, handler = self._route(exchange.method, found)
         exchange.call = call = Call(
             self._role,
@@ -111,7 +112,7 @@ class Dispatch:
         )
         if action is not Action.PULL:
             _demand_pushes(exchange, call)
-            _admit(exchange, action, registry, name)
+            admit(exchange, action, registry, name)
             if action is Action.PUSH:
                 demand_short(registry, name)
         return call, handler
@@ -127,7 +128,7 @@ class Dispatch:
             if named is not None:
                 self._role.repository(named, _WHICHEVER)
         except NameUnknown:
-            _admit(exchange, Action.PULL, named or "", name)
+            admit(exchange, Action.PULL, named or "", name)
             raise
         return None
 
@@ -178,16 +179,6 @@ def _named_registry(found: Match, target: Target) -> RegistryName | None:
     if by_query is not None and by_query != by_path:
         raise RequestInvalid("ns and the path name different registries", ns=by_query, path=by_path)
     return by_path
-
-
-def _admit(exchange: Exchange, action: Action, registry: str, name: str, *, listed: bool = False) -> str:
-    """The subject; `Unauthorized` or `Denied`."""
-    decision = exchange.decide(action, registry, name, listed=listed)
-    if decision.verdict is Verdict.ALLOW:
-        return decision.subject
-    if decision.verdict is Verdict.AUTHENTICATE:
-        raise Unauthorized(decision.reason)
-    raise Denied(decision.reason, action=action.value, repository=name)
 
 
 def _reading_methods(endpoint: Endpoint) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from registry_mesh.auth.access import Action
 from registry_mesh.edge import conditional
+from registry_mesh.edge.admission import admit_still
 from registry_mesh.edge.call import Call
 from registry_mesh.edge.entity_tags import etag
 from registry_mesh.edge.exchange import Exchange, writable
@@ -96,6 +97,7 @@ async def put_manifest(exchange: Exchange, call: Call) -> None:
     if not isinstance(reference, Digest) and reference not in tags:
         tags.insert(0, reference)
     data = await _read(exchange)
+    await admit_still(exchange, Action.PUSH, call)
     digest = Digest.of(data, expected.algorithm if expected else "sha256")
     if expected is not None and digest != expected:
         raise DigestInvalid(

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
+import math
 
 import pytest
 
-from registry_mesh.auth.access import AnonymousAccess, Level
+from registry_mesh.access.authorizer import Authorizer
+from registry_mesh.access.tokens import Tokens, new_key
+from registry_mesh.auth.access import PULLING, PUSHING, AnonymousAccess, Level
+from registry_mesh.auth.book import Book
+from registry_mesh.auth.policies import Entry, Policies
+from registry_mesh.auth.robots import Robot, digest
 from registry_mesh.edge.settings import Settings
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.manifest import Manifest
@@ -215,3 +222,35 @@ async def test_what_a_cache_tells(start: Start) -> None:
         assert answer.headers["age"] == "75"
         warnings = [value for name, value in answer.lines if name.lower() == "warning"]
         assert [value[:6] for value in warnings] == ["299 - "], "the specification knows no other"
+
+
+def of_robot(robot: Robot | None, *allowed: Entry) -> Book:
+    return Book(Policies(allowed, {}), {}, {robot.name: robot} if robot is not None else {})
+
+
+@pytest.mark.parametrize(("after", "status"), [("revoked", 401), ("may only pull", 403), ("as before", 201)])
+@pytest.mark.parametrize("bearer", [False, True])
+async def test_who_may_not_push_any_more_when_a_manifest_has_come_pushes_none(
+    after: str, status: int, bearer: bool, start: Start
+) -> None:
+    """Its head came before, and its body may take hours."""
+    robot = Robot("ci", digest("secret"), math.inf)
+    pushing, pulling = (Entry("p", frozenset({"robot:ci"}), allow=each) for each in (PUSHING, PULLING))
+    authorizer = Authorizer(of_robot(robot, pushing), Tokens(new_key(), "n", "n", 300), lambda: 1e9)
+    edge = await start(settings=Settings(policy=authorizer, tokens=authorizer))
+    login = "Basic " + base64.b64encode(b"robot$ci:secret").decode()
+    if bearer:
+        given = await edge.ask("GET", "/token?scope=repository:team/app:pull,push", Authorization=login)
+        login = f"Bearer {json.loads(given.body)['token']}"
+    data = index(a=1)
+    async with edge.raw() as (reader, writer):
+        writer.write(
+            f"PUT /v2/team/app/manifests/{Digest.of(data)} HTTP/1.1\r\nHost: a\r\nAuthorization: {login}\r\n"
+            f"Content-Type: {OCI_INDEX}\r\nContent-Length: {len(data)}\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 "), "it was let in"
+        book = {"revoked": of_robot(None, pushing), "may only pull": of_robot(robot, pulling)}.get(after)
+        if book is not None:
+            authorizer.replace(book)
+        writer.write(data)
+        assert (await reader.readline()).split()[1] == str(status).encode()
