@@ -99,10 +99,11 @@ class Ledger:
             return {(row[1], row[2], row[5], row[4]): row[7] for row in rows}
 
     def counts(self, since: str) -> list[PullCount]:
-        """Pulls of manifests since a day."""
+        """Pulls of manifests since a day. What nodes below say adds up to any number, and one beyond 64 bits, which
+        `sum` refuses, is the largest."""
         with self._opened() as opened:
             rows = opened.execute(
-                f"SELECT {_TEXTS}, sum(pulls), max(day) FROM pulls WHERE day >= ? "
+                f"SELECT {_TEXTS}, CAST(total(pulls) AS INTEGER), max(day) FROM pulls WHERE day >= ? "
                 "AND kind = (SELECT id FROM texts WHERE text = 'manifest') "
                 "GROUP BY registry, repository, tag, digest",
                 (since,),

@@ -85,6 +85,14 @@ def test_who_does_not_count_moves_no_last_day(ledger: Ledger) -> None:
     assert ledger.last_days()["r.example", "atlas/app", "1", DIGEST] == "2026-12-01"
 
 
+def test_no_count_of_a_node_below_keeps_the_others_from_being_added_up(ledger: Ledger) -> None:
+    most = (1 << 62) - 1
+    ledger.replace([replace(PULL, site="evil", who=who, pulls=most, bytes=most) for who in "abc"])
+    ledger.replace([replace(PULL, site="cern", repository="b", pulls=7)])
+    counts = {(each.repository, each.tag): each.pulls for each in ledger.counts("2026-01-01")}
+    assert counts == {("atlas/app", "1"): (1 << 63) - 1, ("atlas/app", ""): 2, ("b", "1"): 7}
+
+
 def test_processes_write_at_once(tmp_path: Path) -> None:
     path = str(tmp_path / "pulls.db")
     writers = [
