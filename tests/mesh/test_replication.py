@@ -93,7 +93,7 @@ async def test_a_run_with_nothing_new_asks_for_lists_and_heads_only(tree: Replic
     await tree.push("team/app", content)
     assert (await tree.replicate())[0] == 0
     tree.link.reset_counts()
-    code, out, _ = await tree.replicate("--quiet")
+    code, out, _ = await tree.replicate()
     assert code == 0
     assert "3 of 3 wanted tags held in 1 repositories; 0 switched; 0 B brought" in out
     asked = [(each.method, each.target.partition("?")[0]) for each in tree.link.counts.passed]

@@ -95,8 +95,9 @@ class ReplicaTree:
         return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
 
     async def replicate(self, *options: str) -> tuple[int | None, str, str]:
-        """Exit code, standard output, standard error."""
-        done = await asyncio.to_thread(programs.run, "replicate", self.replica_path, "--once", *options)
+        """Exit code, standard output, standard error. Quiet: a run of ten seconds or more tells of its progress."""
+        words = ("replicate", self.replica_path, "--once", "--quiet", *options)
+        done = await asyncio.to_thread(programs.run, *words)
         return done.returncode, done.stdout, done.stderr
 
 

@@ -152,7 +152,7 @@ async def test_faults_of_rules_are_told_with_their_places_and_nothing_runs(tree:
 async def test_an_origin_that_cannot_be_reached_fails_the_run(tree: ReplicaTree) -> None:
     tree.write_rules({"repos": ["app"]}, {"repos": ["other/*"]})
     tree.link.conditions.refuse = True
-    code, _, err = await tree.replicate("--quiet")
+    code, _, err = await tree.replicate()
     assert code == 1
     assert f"  {HOST}/app " in err
     assert "its repositories cannot be listed" in err
