@@ -268,6 +268,8 @@ class ParentSession:
         self.parent.mesh = self._ours(response)
         if OWN_NODE in response.headers:
             self.parent.card.cut_off(written(parsed(response.headers.get(CUT_OFF, ""))))
+        elif response.status < 500 and self.parent.card.may_be_back:
+            self.parent.liveness.check()  # its answer to a ping tells
 
     def _ours(self, response: aiohttp.ClientResponse) -> bool:
         return "Registry-Mesh" in response.headers or bool(self.mesh)

@@ -13,8 +13,9 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.findings.finding import Finding
 from registry_mesh.ports.cut_off import LIMIT, parsed, written
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.health.board import Board
+from registry_mesh.upstream.health.board import TOLD_AGAIN, Board
 from registry_mesh.upstream.session import ParentSession
+from tests.eventually import eventually
 from tests.simulators.nests import Ground, Plain, no_bucket
 
 OFFLINE = Finding(
@@ -51,6 +52,28 @@ async def test_those_below_hear_of_it_and_of_its_end(tmp_path: Path) -> None:
         assert await session.parent.ping()
     board.clear(1)
     assert board.sheet("parent").cut_off() == "", "its successor has heard nothing"
+
+
+async def test_who_gives_something_is_asked_at_once_whether_it_is_cut_off_still(tmp_path: Path) -> None:
+    told, now = Told(), 1000.0
+    board = Board(["parent"], node="a" * 16)
+    async with AsyncExitStack() as stack:
+        nothing = await Ground(stack, tmp_path, no_bucket).empty_origin()
+        server = Server(Plain(nothing, "site"), Settings(node="b" * 16, cut_off=told.cut_off))
+        await server.start()
+        stack.push_async_callback(server.close)
+        client = await stack.enter_async_context(open_session())
+        card = board.card("parent", 0, lambda: now)
+        session = ParentSession(client, f"http://127.0.0.1:{server.port}", card=card)
+        stack.push_async_callback(session.close)
+        told.show([OFFLINE])
+        assert await session.parent.ping()
+        assert board.sheet("parent").cut_off()
+        told.show([])
+        now += TOLD_AGAIN
+        async with session.request("GET", "/v2/team/app/tags/list", scope=""):
+            pass
+        await eventually(lambda: not board.sheet("parent").cut_off(), "its answer to the ping")
 
 
 def test_what_is_written_is_read() -> None:

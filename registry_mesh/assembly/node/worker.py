@@ -22,6 +22,7 @@ from registry_mesh.assembly.sources.storage import open_storage
 from registry_mesh.assembly.supervision import file_limit
 from registry_mesh.assembly.supervision.told import Told
 from registry_mesh.assembly.watch.moving import BODIES, MovingTold
+from registry_mesh.assembly.watch.reached import is_reached
 from registry_mesh.config.limits import Limits
 from registry_mesh.config.schema import Config
 from registry_mesh.edge import client_limits as client
@@ -129,12 +130,15 @@ class Worker:
             jobs.append(partial(self._revocations.follow, self.parents))
         return jobs
 
+    def _is_reached(self, registry: str) -> bool:
+        return self._seen is not None and is_reached(self._config, self._seen.board, registry)
+
     def _settings(self, storage: Storage) -> Settings:
         return Settings(
             name=node_name(self._config),
             node=self._seen.board.node if self._seen else "",
             above=self._seen.board.above if self._seen else list,
-            cut_off=self._told.cut_off,
+            cut_off=partial(self._told.cut_off, self._is_reached),
             policy=self._access,
             tokens=self._access if self._access.has_logins else None,
             default_registry=default_registry(self._config),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -125,10 +125,12 @@ class Told:
             self._read = (text, json.loads(text or "[]"))
         return self._read[1]
 
-    def cut_off(self) -> str:
-        """In a worker: what nodes below are told of registries of which no parent gives anything."""
+    def cut_off(self, is_reached: Callable[[str], bool] = lambda _: False) -> str:
+        """In a worker: what nodes below are told of registries of which no parent gives anything. `is_reached`: whether
+        one does again, for a finding outlasts what it says."""
         offline = [each for each in self._shown() if each["name"] == "offline"]
-        return written({registry: each["since"] for each in offline for registry in each["registries"]})
+        since = {registry: each["since"] for each in offline for registry in each["registries"]}
+        return written({registry: when for registry, when in since.items() if not is_reached(registry)})
 
     def explain(self, side: str, reason: str, registry: str) -> dict[str, str] | None:
         """In a worker: what the operator is told of why a request for `registry` is not answered as asked."""

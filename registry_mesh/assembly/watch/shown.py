@@ -21,6 +21,7 @@ from registry_mesh.assembly.labels import login_key, other_servers, parent_label
 from registry_mesh.assembly.supervision.seats import Seats
 from registry_mesh.assembly.watch.figures import Figures
 from registry_mesh.assembly.watch.money import money
+from registry_mesh.assembly.watch.reached import is_reached
 from registry_mesh.config.schema import Config
 from registry_mesh.findings.outage import Outage
 from registry_mesh.ports.cut_off import parsed
@@ -88,7 +89,9 @@ class Shown:
                 registry.default,
                 with_use([[parent(host, url) for url in group] for group in registry.parents]),
                 cache_status(self._table, host),
-                outage_status(outages[host], today) if host in outages else None,
+                outage_status(outages[host], today)
+                if host in outages and not is_reached(self._config, self._board, host)
+                else None,
             )
             for host, registry in self._config.registries.items()
         }

@@ -39,6 +39,9 @@ _TEXT: Final = 320
 _CUT: Final = 704
 _WORD: Final = 8
 
+TOLD_AGAIN: Final = 1.0
+"""Seconds after which a parent that said it is cut off, and answers, is asked whether it still is."""
+
 
 class Board:
     """Rows for `processes` and the parents of these `names`."""
@@ -131,6 +134,10 @@ class Sheet:
         last = max(range(len(told)), key=told.__getitem__)
         return self.cuts.read(last)
 
+    def told_at(self) -> float:
+        """When it said last what of it is cut off, or that nothing is."""
+        return max(self._words[_CUT_AT::_WORDS].tolist())
+
     def seen(self) -> list[Facts]:
         """What each process saw."""
         starts = range(0, len(self._words), _WORDS)
@@ -213,6 +220,11 @@ class Card:
         """The parent told what of it is cut off; empty: nothing is."""
         self._sheet.cuts.write(self._process, told)
         self._own[_CUT_AT] = self.clock()
+
+    @property
+    def may_be_back(self) -> bool:
+        """Whether the parent told, not just now, that something of it is cut off."""
+        return bool(self._sheet.cut_off()) and self.clock() - self._sheet.told_at() >= TOLD_AGAIN
 
     def hear(self) -> None:
         """Bytes of a body came."""

@@ -23,6 +23,7 @@ def test_of_more_than_there_is_room_for_the_worst_is_told() -> None:
     said = told.explain("parent", "down", "r.example")
     assert said is not None and said["name"] == "offline"
     assert told.cut_off() == "r.example=1795516936"
+    assert told.cut_off(lambda registry: registry == "r.example") == "", "the finding outlasts it"
     told.show([IDLE])
     assert told.explain("parent", "down", "r.example") is None, "it is over"
     assert told.cut_off() == ""
