@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from registry_mesh.content.snapshot.finding.asking import Asking
 from registry_mesh.content.snapshot.finding.explorer import Explorer
-from registry_mesh.content.snapshot.finding.graph import Graph
+from registry_mesh.content.snapshot.finding.graph import Graph, RootUnknown
 from registry_mesh.content.snapshot.finding.signatures import Signatures
 from registry_mesh.content.snapshot.found import Findings
 from registry_mesh.content.snapshot.image_looks import ImageLooks
@@ -63,6 +63,9 @@ class Survey:
         self._complete: dict[Tag, Descriptor] = {}
         self._taken: Mapping[Tag, Sequence[Rule]] = {}
         self.findings = Findings()
+        self.misled = False
+        """Whether no tag stands for anything that its source has, of those that were looked into: HEAD is of no use
+        there, which the source's client has learnt by now."""
 
     @property
     def place(self) -> Place:
@@ -97,6 +100,8 @@ class Survey:
         first = {tag: decision for tag, decision in first.items() if tag not in found.faults}
         takes = _takes(first, roots)
         looked = await self._look(roots, takes)
+        unknown = [fault for fault in found.faults.values() if isinstance(fault, RootUnknown)]
+        self.misled = bool(unknown) and not looked and not self._complete
         facts |= {tag: replace(facts[tag], size=graph.size) for tag, graph in looked.items()}
         receipts = self._tags.receipts
         facts |= {tag: replace(facts[tag], size=receipts[tag].size) for tag in self._complete}

@@ -188,20 +188,25 @@ class Surveying:
     ) -> Findings:
         """What a look at `place` finds for `rules`, told as far as it is odd. `NameUnknown`."""
         there = to.place if to is not None else None
-        survey = Survey(
-            source,
-            target,
-            await self._records.receipts.of(noted_at(place, there)),
-            await self._records.remembered.of(place),
-            self._explorer,
-            self._asking,
-            now,
-            self._referrers_every,
-            self._signatures,
-            self._records.released.of(place),
-            bool if to is None else to.of,
-        )
-        found = await survey.run(self._rules, rules, page)
+        receipts = await self._records.receipts.of(noted_at(place, there))
+        remembered = await self._records.remembered.of(place)
+        for _ in range(2):
+            survey = Survey(
+                source,
+                target,
+                receipts,
+                remembered,
+                self._explorer,
+                self._asking,
+                now,
+                self._referrers_every,
+                self._signatures,
+                self._records.released.of(place),
+                bool if to is None else to.of,
+            )
+            found = await survey.run(self._rules, rules, page)
+            if not survey.misled:
+                break
         if not found.faults.get(""):
             self._told.heard |= {rule.name for rule in rules}
         self._told.found(place, found)

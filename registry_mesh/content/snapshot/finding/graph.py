@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
+from registry_mesh.oci.refusals import ManifestUnknown
 from registry_mesh.ports.failures import Failure
 from registry_mesh.replication.rules import Platforms
 from registry_mesh.replication.sentences import nothing_for
@@ -18,6 +19,10 @@ from registry_mesh.replication.sentences import nothing_for
 
 class Incomplete(Failure):
     """Something that a tag stands for is not to be had, or not as the rules want it."""
+
+
+class RootUnknown(Incomplete):
+    """The source does not have what it says itself that a tag points at."""
 
 
 class NothingFor(Incomplete):
@@ -123,13 +128,14 @@ def image_nodes(root: Digest, nodes: Mapping[Digest, Node]) -> list[Node]:
 
 
 def demand(root: Digest, nodes: Mapping[Digest, Node], lost: Mapping[Digest, Exception]) -> None:
-    """`Incomplete` naming the first thing below `root` that could not be had."""
+    """`Incomplete` naming the first thing below `root` that could not be had; `RootUnknown` of itself."""
     for digest in below(root, nodes):
         fault = lost.get(digest)
         if fault is not None:
             reason = getattr(fault, "reason", str(fault))
             what = reason if str(digest) in reason else f"{digest}: {reason}"
-            raise Incomplete(what, source=getattr(fault, "source", ""))
+            is_root = digest == root and isinstance(fault, ManifestUnknown)
+            raise (RootUnknown if is_root else Incomplete)(what, source=getattr(fault, "source", ""))
 
 
 def demand_platforms(root: Digest, nodes: Mapping[Digest, Node], platforms: Platforms) -> None:
