@@ -16,6 +16,7 @@ import yaml
 from registry_mesh.assembly.node.build import Node, running
 from registry_mesh.config.load import parse
 from registry_mesh.telemetry import names
+from tests.eventually import eventually
 
 REGISTRY = "registry.example"
 LAYER = random.Random(1).randbytes(3 * (1 << 20) + 12345)
@@ -192,7 +193,9 @@ async def test_every_hop_is_counted_once(tree: Tree) -> None:
         for path in ("manifests/1", f"blobs/{digest_of(LAYER)}"):
             assert (await tree.get(f"/v2/team/app/{path}"))[0] == 200
     site, origin = tree.site.table, tree.origin.table
-    assert site.total(names.SENT_BYTES, endpoint="blob") == 2 * len(LAYER)
+    await eventually(  # an answer is counted once its body has left
+        lambda: site.total(names.SENT_BYTES, endpoint="blob") == 2 * len(LAYER), "the answers to be counted"
+    )
     assert origin.total(names.SENT_BYTES, endpoint="blob") == len(LAYER)
     pings = origin.total(names.SENT_BYTES, endpoint="base")
     assert site.total(names.UPSTREAM_BYTES) == origin.total(names.SENT_BYTES) - pings
