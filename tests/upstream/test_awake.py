@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -50,6 +51,16 @@ async def test_a_request_of_then_is_waited_for() -> None:
     asyncio.get_running_loop().call_later(0.02, request.set_result, None)
     await waiting
     await near.liveness.close()
+
+
+@pytest.mark.parametrize("waits", [Liveness.back, Liveness.answers])
+async def test_who_waits_for_a_ping_waits_on(waits: Callable[[Liveness], Awaitable[bool]]) -> None:
+    near = Near()
+    waiting = asyncio.ensure_future(waits(near.liveness))
+    await eventually(lambda: near.liveness._out, "the ping")
+    time.sleep(STOOD)
+    asyncio.get_running_loop().call_later(0.02, near.may.set)
+    assert await waiting
 
 
 async def test_one_that_says_nothing_afterwards_either_is_silent() -> None:

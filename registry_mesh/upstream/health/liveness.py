@@ -122,8 +122,11 @@ class Liveness:
         """Seconds until the parent is waited for no more; infinite while no ping is out."""
         if not self._out:
             return math.inf
-        now = self._limit.now() if self._limit is not None else time.monotonic()
-        return max(self._pinged, self._last) + self._for_ping(self._patience.silent) - now
+        return max(self._pinged, self._last) + self._for_ping(self._patience.silent) - self._now()
+
+    def _now(self) -> float:
+        """The monotonic clock; while a ping is out, as far as this process is known to have been at work."""
+        return self._limit.now() if self._limit is not None else time.monotonic()
 
     @property
     def _out(self) -> bool:
@@ -169,9 +172,7 @@ class Liveness:
 
     async def answers(self) -> bool:
         """Whether it answers a ping, which is waited for as long as anybody waits for a silent parent."""
-        ping = self.check()
-        await asyncio.wait({ping}, timeout=max(0.0, self._left()))
-        return ping.done() and not ping.cancelled() and ping.result()
+        return await self._answered(self.check(), self._left)
 
     async def back(self) -> bool:
         """Whether it answers a ping, which is waited for no longer than it is worth."""
@@ -181,10 +182,14 @@ class Liveness:
                 return False
             await asyncio.sleep(early)
         ping = self.check() if self._ping is before or self._ping is None else self._ping
-        now = time.monotonic()
-        bound = (BACK if self._refuses else BACK_FROM_SILENCE) + 4 * self.breaker.latency
-        await asyncio.wait({ping}, timeout=max(0.0, self._pinged + min(1.0, bound) - now))
-        return ping.done() and not ping.cancelled() and ping.result()
+        bound = min(1.0, (BACK if self._refuses else BACK_FROM_SILENCE) + 4 * self.breaker.latency)
+        return await self._answered(ping, lambda: self._pinged + bound - self._now())
+
+    async def _answered(self, ping: asyncio.Task[bool], left: Callable[[], float]) -> bool:
+        """Whether the ping is answered well while seconds are `left`, which grow where this process stood still."""
+        while not ping.done() and (seconds := left()) > 0:
+            await asyncio.wait({ping}, timeout=seconds)
+        return await _done_by_now(ping) and not ping.cancelled() and ping.result()
 
     async def wait(self, request: asyncio.Future[Any]) -> None:
         """Until `request`, of whatever type, is done or the parent is known to be slow and not hung; `Silent` where
