@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Collection
+from datetime import date
 from typing import Any, Final
 
 from registry_mesh.auth.policies import EVERYBODY
@@ -57,9 +58,16 @@ def _pull(row: Any) -> Pull:  # Any: JSON
         raise RequestInvalid("a record of pulls has eight texts and two counts")
     if not all(type(count) is int and 0 <= count < _COUNT for count in row[8:]):
         raise RequestInvalid("a count of pulls or bytes is none")
-    if not _DAY.fullmatch(row[0]) or row[4] not in KINDS:
+    if not _is_day(row[0]) or row[4] not in KINDS:
         raise RequestInvalid("a day of pulls or a kind is none")
     return Pull(*row)
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return _DAY.fullmatch(text) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def _is_text(value: object) -> bool:

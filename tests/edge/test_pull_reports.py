@@ -43,6 +43,8 @@ def test_a_report_is_its_records() -> None:
         json.dumps([[*astuple(PULL), 1]]).encode(),
         changed(0, "yesterday"),
         changed(0, "2026-99-99"),
+        changed(0, "2026-19-39"),
+        changed(0, "2026-02-30"),
         changed(1, 7),
         changed(1, "a\nb"),
         changed(4, "tag"),

@@ -29,6 +29,8 @@ FLUSH: Final = 10.0
 """Seconds for which counts stay in memory."""
 REPORT: Final = 60.0
 """Seconds between two reports to parents."""
+_DAY: Final = 86400.0
+"""Seconds by which the clock of a node below may be ahead."""
 AT_ONCE: Final = 5000
 """Records in a report: some 2 MB."""
 
@@ -78,9 +80,17 @@ class PullKeeping:
         return self._ledger is not None
 
     async def take_over(self, pulls: Sequence[Pull]) -> None:
-        """See `PullRecords`. Nodes below that have no key tell names: none is written down where there is one here."""
-        if self._ledger is not None and pulls:
-            await offload(self._ledger.replace, [self._named(pull) for pull in pulls])
+        """See `PullRecords`. Nodes below that have no key tell names: none is written down where there is one here.
+        Days to come are not believed: what was pulled then would never count as unused, and not be forgotten."""
+        last = day_of(self._clock() + _DAY)
+        known = [self._named(pull) for pull in pulls if pull.day <= last]
+        if len(known) < len(pulls):
+            sites = sorted({pull.site for pull in pulls if pull.day > last})
+            log.warning(
+                "records of pulls of days to come were not taken", extra={FIELDS: {"sites": sites[:5]}}
+            )
+        if self._ledger is not None and known:
+            await offload(self._ledger.replace, known)
 
     async def follow(self, take: Take) -> None:
         """Write down what was counted, for ever."""

@@ -1,4 +1,4 @@
-"""Names of callers beside a key for pseudonyms."""
+"""Names of callers beside a key for pseudonyms, and what nodes below say that is not believed."""
 
 from __future__ import annotations
 
@@ -43,3 +43,16 @@ async def test_a_name_is_found_that_was_written_down_before(plain: Pulls, keyed:
     await keeping.flush(lambda day: [replace(PULL, tag="2")])
     assert sorted(each.tag for each in await keeping.find(Asked(who="alice"))) == ["1", "2"]
     assert await keeping.last_days() == {}, "what a reporter fetched is no use, by either name"
+
+
+async def test_days_to_come_are_not_believed(plain: Pulls, caplog: pytest.LogCaptureFixture) -> None:
+    """Whose clock is a few hours ahead has another day than we have, and nobody has one of next week."""
+    keeping = PullKeeping(plain, lambda: NOW)
+    tomorrow, later = (replace(PULL, tag=str(days), day=day_of(NOW + days * 86400)) for days in (1, 2))
+    await keeping.take_over([PULL, tomorrow])
+    assert not caplog.records
+    await keeping.take_over([later, replace(later, day="2099-12-31")])
+    assert sorted(each.day for each in await keeping.find(Asked())) == [PULL.day, tomorrow.day]
+    assert [each.getMessage() for each in caplog.records] == [
+        "records of pulls of days to come were not taken"
+    ]
