@@ -121,12 +121,17 @@ class Readers:
 
 def holders(path: Path) -> set[str]:
     """Processes that have the file open."""
-    found = set()
-    for fd in Path("/proc").glob("[0-9]*/fd/*"):
-        with contextlib.suppress(OSError):
-            if fd.readlink() == path:
-                found.add(fd.parts[2])
-    return found
+    return {process.name for process in Path("/proc").glob("[0-9]*") if _holds(process, path)}
+
+
+def _holds(process: Path, path: Path) -> bool:
+    """False of one that has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        for fd in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                if fd.readlink() == path:
+                    return True
+    return False
 
 
 def fast_answers(world: Cold) -> int:  # noqa: F811
