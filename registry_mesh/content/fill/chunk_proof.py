@@ -30,9 +30,6 @@ _log: Final = logging.getLogger(__name__)
 FOR_A_RANGE: Final = 1 << 30
 """Bytes of a blob, at most, that is brought in whole for the sake of a range whose chunks do not fit the chunk map."""
 
-WAITED: Final = 2.0
-"""Seconds for which what has come waits for the chunk map: a parent may have to make it, or is far away."""
-
 WHOLE_MAP: Final = 2.0
 """Seconds that a blob which is all here waits at most for the pages of its map that nobody needed so far."""
 
@@ -206,7 +203,7 @@ class ChunkProof:
         what they say later still counts."""
         asking = asyncio.ensure_future(ask_for_map(self._state, via, wanted))
         try:
-            while not (await asyncio.wait({asking}, timeout=WAITED))[0]:
+            while not (await asyncio.wait({asking}, timeout=self._state.policy.map_wait))[0]:
                 if self._state.map_phase is MapPhase.ASKING and self.map is None and self._is_brought_whole():
                     self._state.withhold_parts("its chunk map is late")
                     self._state.map_phase = MapPhase.LATE

@@ -106,11 +106,6 @@ class Fill:
         """Whether parents gave chunk maps that cannot both be right."""
         return self.state.disputed
 
-    @property
-    def parts_withheld(self) -> bool:
-        """Whether the chunk map does not come, from parents that have maps."""
-        return self.state.parts_withheld
-
     def held(self, span: Span) -> Span:
         """The beginning of `span` that could be given now."""
         return Span(span.start, self.state.released(span.start, span.stop))

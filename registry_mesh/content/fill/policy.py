@@ -18,6 +18,9 @@ BATCH: Final = MIB
 """Bytes stored at a time, where nothing else is said. In a trial a quarter, and four times as much, cost a fifth more
 CPU a GiB."""
 
+MAP_WAIT: Final = 2.0
+"""Seconds for which what has come waits for the chunk map: a parent may have to make it, or is far away."""
+
 LOOK: Final = 256
 """Chunks whose states are looked at at once: a layer of 60 GiB has half a million."""
 
@@ -34,7 +37,8 @@ class FillPolicy:
     to a reader of another registry, whose own parents may do better. `believe`: seconds that a reader waits at most
     for a small blob to be proven before it is told the size. `pace`: when a source is too slow.
     `lanes`: how many streams there are to one that is far away. `queued`: bytes of a stream that are received and not
-    stored before it waits; `batch`: those that are stored at a time.
+    stored before it waits; `batch`: those that are stored at a time. `map_wait`: seconds for which what has come waits
+    for the chunk map.
     """
 
     window: int = 16 * MIB
@@ -49,5 +53,6 @@ class FillPolicy:
     believe: float = 5.0
     pace: PacePolicy = field(default_factory=PacePolicy)
     lanes: LanePolicy = field(default_factory=LanePolicy)
+    map_wait: float = MAP_WAIT
     queued: int = QUEUED
     batch: int = BATCH

@@ -10,8 +10,8 @@ from time import monotonic
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap, ChunkMapsDiffer, count
 from registry_mesh.chunks.cutter import Cutter
-from registry_mesh.content.fill.chunk_proof import WAITED
 from registry_mesh.content.fill.map_request import is_withheld
+from registry_mesh.content.fill.policy import MAP_WAIT
 from registry_mesh.content.fill.retries import Retries
 from registry_mesh.content.fill.via import Distrust
 from registry_mesh.oci.digest import Hasher
@@ -96,7 +96,7 @@ async def _map(source: BlobSource, info: BlobInfo, span: Span) -> ChunkMap | Non
     if len(span) < info.size:
         return await source.chunk_map(info.digest, span)
     try:
-        async with asyncio.timeout(WAITED):
+        async with asyncio.timeout(MAP_WAIT):
             return await source.chunk_map(info.digest)
     except (MapUnusable, TimeoutError):
         return None

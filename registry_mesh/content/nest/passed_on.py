@@ -47,7 +47,7 @@ class MapsPassedOn:
         """The fill's. About that of a part parents are compared first, where the fill has not done so. Where the fill
         waits for it no more nobody below does."""
         fill = self._fills.get(digest)
-        if fill is not None and fill.parts_withheld:
+        if fill is not None and fill.state.parts_withheld:
             return None
         known = fill.comparison.chunk_map(span) if fill is not None else None
         if fill is None or known is None:

@@ -7,10 +7,9 @@ import asyncio
 import pytest
 
 from registry_mesh.chunks.chunk_map import CHUNK, ChunkMap
-from registry_mesh.content.fill import chunk_proof
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.phases import MapPhase
-from registry_mesh.content.nest import bypass as bypass_module
+from registry_mesh.content.fill.policy import FillPolicy
 from registry_mesh.content.nest.bypass import bypass
 from registry_mesh.content.nest.pull_through import PullThrough
 from registry_mesh.content.nest.unproven import Ranges
@@ -42,11 +41,8 @@ class Late(SimulatedSource):
         return await super().chunk_map(digest, span)
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is late is so after a moment."""
-    monkeypatch.setattr(chunk_proof, "WAITED", 0.1)
-    monkeypatch.setattr(bypass_module, "WAITED", 0.1)
+SOON = FillPolicy(map_wait=0.1)
+"""What is late is so after a moment."""
 
 
 async def read(blobs: PullThrough, span: Span | None) -> bytes:
@@ -58,7 +54,7 @@ async def read(blobs: PullThrough, span: Span | None) -> bytes:
 
 @pytest.mark.parametrize("span", [None, RANGE], ids=["whole", "range"])
 async def test_the_blob_is_had_without_its_map(span: Span | None) -> None:
-    fills = Fills(store := MemoryStore())
+    fills = Fills(store := MemoryStore(), SOON)
     assert await read(PullThrough(store, Late(), fills), span) == (
         DATA[span.start : span.stop] if span else DATA
     )
@@ -67,7 +63,7 @@ async def test_the_blob_is_had_without_its_map(span: Span | None) -> None:
 
 async def test_a_whole_blob_goes_on_and_a_map_that_comes_later_proves_ranges_of_it() -> None:
     source = Late(gate=asyncio.Event(), gate_at=4 * CHUNK, piece=CHUNK)
-    fills = Fills(store := MemoryStore())
+    fills = Fills(store := MemoryStore(), SOON)
     blobs = PullThrough(store, source, fills)
     async with blobs.open(DIGEST) as whole:
         pieces = in_memory(whole)
@@ -86,7 +82,7 @@ async def test_a_whole_blob_goes_on_and_a_map_that_comes_later_proves_ranges_of_
 
 @pytest.mark.parametrize("span", [None, RANGE], ids=["whole", "range"])
 async def test_no_wrong_byte_of_a_range_leaves_and_no_wrong_blob_completes(span: Span | None) -> None:
-    fills = Fills(store := MemoryStore())
+    fills = Fills(store := MemoryStore(), SOON)
     blobs, given = PullThrough(store, Late(flip_at=RANGE.start + 10), fills), 0
     async with asyncio.timeout(60):
         with pytest.raises(Failure):
@@ -112,7 +108,7 @@ async def test_past_the_store_a_whole_blob_goes_without_a_map_that_hangs() -> No
 async def test_a_whole_blob_leaves_as_it_comes_where_ranges_wait_for_the_whole() -> None:
     source = SimulatedSource(gate=asyncio.Event(), gate_at=4 * CHUNK, piece=CHUNK, delay=0.01)
     source.add(DATA)
-    fills, given = Fills(store := MemoryStore()), bytearray()
+    fills, given = Fills(store := MemoryStore(), SOON), bytearray()
 
     async def pull() -> None:
         async with PullThrough(store, source, fills, ranges=Ranges.WHOLE_FIRST).open(DIGEST) as reading:
