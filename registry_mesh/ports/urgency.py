@@ -11,6 +11,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
+LONGEST: Final = 5.0
+"""Seconds that it goes behind at a time: where clients never rest it crawls, and goes on all the same."""
+
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Urgency:
@@ -18,6 +21,8 @@ class Urgency:
 
     background: bool = False
     """Nobody waits for it: a run of a replica, a preload, a scrub."""
+    longest: float = LONGEST
+    """Seconds that it then goes behind clients at a time."""
 
     def hurry(self) -> None:
         """A client has come to wait for it."""
@@ -41,9 +46,9 @@ def work_as(what: Urgency) -> None:
 
 
 @contextmanager
-def unhurried() -> Iterator[None]:
+def unhurried(longest: float = LONGEST) -> Iterator[None]:
     """Nobody waits for what is begun inside."""
-    token = _URGENCY.set(Urgency(background=True))
+    token = _URGENCY.set(Urgency(background=True, longest=longest))
     try:
         yield
     finally:

@@ -21,11 +21,12 @@ class Near:
     """A parent that is near, and answers a ping once it may."""
 
     def __init__(self) -> None:
-        self.may, self.breaker = asyncio.Event(), Breaker()
+        self.asked, self.may, self.breaker = asyncio.Event(), asyncio.Event(), Breaker()
         self.breaker.succeeded(0.001)
         self.liveness = Liveness(self._answer, QUICK, self.breaker)
 
     async def _answer(self) -> bool:
+        self.asked.set()
         await self.may.wait()
         return True
 
@@ -46,7 +47,7 @@ async def test_what_was_out_while_we_stood_still_is_given_its_time() -> None:
 async def test_a_request_of_then_is_waited_for() -> None:
     near, request = Near(), asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(near.liveness.wait(request))
-    await eventually(lambda: near.liveness._out, "the ping")
+    await near.asked.wait()
     time.sleep(STOOD)
     asyncio.get_running_loop().call_later(0.02, request.set_result, None)
     await waiting
@@ -57,7 +58,7 @@ async def test_a_request_of_then_is_waited_for() -> None:
 async def test_who_waits_for_a_ping_waits_on(waits: Callable[[Liveness], Awaitable[bool]]) -> None:
     near = Near()
     waiting = asyncio.ensure_future(waits(near.liveness))
-    await eventually(lambda: near.liveness._out, "the ping")
+    await near.asked.wait()
     time.sleep(STOOD)
     asyncio.get_running_loop().call_later(0.02, near.may.set)
     assert await waiting
@@ -66,7 +67,7 @@ async def test_who_waits_for_a_ping_waits_on(waits: Callable[[Liveness], Awaitab
 async def test_one_that_says_nothing_afterwards_either_is_silent() -> None:
     near, request = Near(), asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(near.liveness.wait(request))
-    await eventually(lambda: near.liveness._out, "the ping")
+    await near.asked.wait()
     time.sleep(STOOD)
     with pytest.raises(Silent):
         await waiting

@@ -9,9 +9,6 @@ from typing import Final
 from registry_mesh.content.fill.rivals import Rivals
 from registry_mesh.ports.urgency import Urgency, urgency
 
-LONGEST: Final = 5.0
-"""Seconds that it steps back at a time: where clients never rest it crawls, and goes on all the same."""
-
 LOOK: Final = 0.05
 """Seconds between two looks at whether clients are still there: they may be another process's."""
 
@@ -38,7 +35,7 @@ class BackgroundPace:
             return False
         if self._since is None:
             self._since = self._now()
-        if self._now() - self._since < LONGEST:
+        if self._now() - self._since < self._work.longest:
             self.waited = True
             return True
         self._since = None

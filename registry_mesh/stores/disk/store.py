@@ -86,16 +86,17 @@ class DiskStore:
         evict: bool = False,
         fsync: DiskFsync = DiskFsync.COMMIT,
         clock: Callable[[], float] = time.time,
+        period: float = PERIOD,
     ) -> DiskStore:
         """The store below `root`, made where there is none. `StoreBroken`.
 
         `quota` is in bytes. `evict`: it is a cache, and drops what is of least use instead of being full;
         what is not counted blob by blob (index, records) is kept out of the quota, too, and without a quota it keeps to
-        a share of its file system (`stores.disk.space`).
+        a share of its file system (`stores.disk.space`). `period`: seconds between two rounds of its upkeep.
         """
         with translated(f"opening the store in {root}"):
             store = await offload(cls._start, Layout(root), quota, evict, fsync, clock)
-        store._upkeep_task = asyncio.create_task(store._keep_up(), name="disk store upkeep")
+        store._upkeep_task = asyncio.create_task(store._keep_up(period), name="disk store upkeep")
         return store
 
     @classmethod
@@ -123,10 +124,10 @@ class DiskStore:
         alive.share()
         return cls(shelf, alive, overhead, cache=evict)
 
-    async def _keep_up(self) -> None:
+    async def _keep_up(self, period: float) -> None:
         while True:
             await offload(self.upkeep.round, self.whole_blobs.files)
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(period)
 
     async def close(self) -> None:
         """Tell the index the last; close files. Readings must have ended."""

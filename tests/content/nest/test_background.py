@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import CHUNK, MIB
-from registry_mesh.content.fill import behind
-from registry_mesh.content.fill.behind import LONGEST, BackgroundPace
+from registry_mesh.content.fill.behind import BackgroundPace
 from registry_mesh.content.fill.fills import Fills
 from registry_mesh.content.fill.rivals import NoRivals
 from registry_mesh.content.nest.distrusted import Distrusted
@@ -25,7 +24,7 @@ from registry_mesh.content.snapshot.copying.offer import Offer
 from registry_mesh.oci.descriptor import Descriptor
 from registry_mesh.oci.digest import Digest
 from registry_mesh.oci.reference import RegistryName, RepositoryName
-from registry_mesh.ports.urgency import Urgency, unhurried
+from registry_mesh.ports.urgency import LONGEST, Urgency, unhurried
 from registry_mesh.stores.disk.store import DiskStore
 from registry_mesh.stores.memory.store import MemoryStore
 from registry_mesh.upstream.client import open_session
@@ -75,7 +74,7 @@ class Node:
         )
         if whole:
             bring = CopyByIngest(self._store, rivals=lambda _: self.parents.rivals)
-        with unhurried():
+        with unhurried(longest=3600.0):  # however long this machine takes
             await bring(Offer(self.source, NAME), Descriptor(LAYER, Digest.of(data), len(data)), self._moved)
 
     def _moved(self, size: int) -> None:
@@ -92,8 +91,7 @@ class Node:
 
 
 @pytest_asyncio.fixture
-async def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Node]:
-    monkeypatch.setattr(behind, "LONGEST", 3600.0)  # however long this machine takes
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
     clock = HandClock()
     async with AsyncExitStack() as stack:
         held = {str(Digest.of(data)): data for data in (CLIENTS, BEHIND)}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from registry_mesh.chunks.chunk_map import CHUNK
 from registry_mesh.oci.digest import Digest
 from registry_mesh.ports.holdings import StoreAccount
-from registry_mesh.stores.disk import store as disk_store
 from registry_mesh.stores.disk.durability import DiskFsync
 from registry_mesh.stores.disk.space.ledger import charge
 from registry_mesh.stores.disk.store import DiskStore
@@ -22,14 +19,9 @@ from tests.suites.cache_store import DIGEST, SIZE, fill
 A, B = b"a" * 9000, b"b" * 9000
 
 
-@pytest.fixture(autouse=True)
-def no_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uses are written down when a test says so: a round that is at it in a thread has not written them yet."""
-    monkeypatch.setattr(disk_store, "PERIOD", 3600.0)
-
-
 class Node:
-    """A store of one process, and its clock."""
+    """A store of one process, and its clock. Uses are written down when a test says so: a round that is at it in a
+    thread has not written them yet."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -37,7 +29,12 @@ class Node:
 
     async def started(self, *, serves: bool) -> DiskStore:
         store = await DiskStore.start(
-            self.folder, quota=1 << 30, evict=True, fsync=DiskFsync.NEVER, clock=lambda: self.now
+            self.folder,
+            quota=1 << 30,
+            evict=True,
+            fsync=DiskFsync.NEVER,
+            clock=lambda: self.now,
+            period=3600.0,
         )
         await eventually(lambda: store.upkeep.tidied, "its first round")
         if serves:
