@@ -55,6 +55,12 @@ class World:
         """Bytes that came over the link since it was last reset."""
         return self.tree.link.counts.body_bytes
 
+    async def handed(self) -> None:
+        """Wait until the process that is replaced has left its run to the next."""
+        await eventually(
+            self.runs, "a run to be left", until=lambda runs: any(run.why == HANDED for run in runs)
+        )
+
     async def half(self) -> None:
         """Wait until much is here, and much is not, nor soon."""
         await eventually(lambda: self.crossed() > SIZE // 4, "some of it to come")
@@ -117,6 +123,7 @@ async def test_a_run_that_somebody_asked_for_is_gone_on_with_after_a_reload(repl
     assert await replica.asked("/api/1/runs", data=b"") == {"asked": "all"}
     await replica.half()
     await replica.reload()
+    await replica.handed()
     replica.tree.link.conditions.rate = None
     second, first = await replica.ended()
     assert (first.trigger, first.why, first.complete) == ("hand", HANDED, False)
@@ -185,6 +192,7 @@ async def test_what_rules_preload_is_gone_on_with_after_a_reload(site: World) ->
     await site.reload()  # it runs at its start, which is some of the time
     await site.half()
     await site.reload()
+    await site.handed()
     site.tree.link.conditions.rate = None
     second, first = (await site.ended())[:2]
     assert (first.why, first.complete, first.tags) == (HANDED, False, 1)
