@@ -99,19 +99,23 @@ class Google:
     status: int = 400
     """What a chunk is answered."""
     uses: int = 1_000
-    """Requests for which a token is good."""
+    """Requests for which a token is good. Whoever was refused one is answered by any that came after it: others, which
+    ask at the same time, may have used that up before, and a real one is good for a while."""
     ended: bool = False
     """Who has a token is given no other."""
     paths: dict[str, str] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     """By token."""
     _numbers: count[int] = field(default_factory=count)
+    _refused: set[tuple[str, str, str]] = field(default_factory=set)
+    """Method, path and the token."""
 
     async def __call__(self, request: web.Request, body: bytes, ask: Pass) -> web.Response:
         if request.path == "/v2/token":
             return self._token()
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not self.left.get(shown):
+        if not self._is_good(shown, request):
+            self._refused.add((request.method, request.path_qs, shown))
             realm = f"http://{request.host}/v2/token"
             scope = "repository:x:push,pull"
             challenge = f'Bearer realm="{realm}",service="cloud",scope="{scope}"'
@@ -127,6 +131,11 @@ class Google:
             self.paths[path] = answer.headers["Location"]
             answer.headers["Location"] = f"http://{request.host}{path}"
         return answer
+
+    def _is_good(self, shown: str, request: web.Request) -> bool:
+        asked = request.method, request.path_qs
+        before = any(each[:2] == asked and each[2] not in ("", shown) for each in self._refused)
+        return self.left.get(shown, 0) > 0 or (shown in self.left and before)
 
     def _token(self) -> web.Response:
         if self.ended:
