@@ -15,7 +15,6 @@ import pytest_asyncio
 
 from registry_mesh.chunks.chunk_map import MIB
 from registry_mesh.oci.digest import Digest
-from registry_mesh.upstream.health.liveness import Patience
 from tests.clients import nodes
 from tests.eventually import eventually
 from tests.mesh.conftest import same
@@ -94,16 +93,6 @@ async def refused(world: TwoParents, cold: list[tuple[str, str]]) -> list[float]
         assert (status, "Retry-After" in fields) == (503, True), f"{method} {path}"
         print(f"{method} {path[:24]}: {status} in {seconds * 1e3:.0f} ms")
     return [seconds for _, seconds, _ in answers]
-
-
-async def waits_longer(world: TwoParents) -> float:
-    """Seconds for which the node waits beyond the usual 0.7: eight times what its parents took for an answer until now
-    is always waited for, twice, and on a busy machine that is more."""
-    async with world.client.get(f"{world.node.admin}/status") as answer:
-        groups = (await answer.json())["registries"][nodes.REGISTRY]["parents"]
-    usual = Patience()
-    eight = 8 * max(parent["latency_ms"] for group in groups for parent in group) / 1e3
-    return max(0.0, eight - usual.suspect) + max(0.0, eight - usual.silent)
 
 
 async def heard_of(world: TwoParents, life: int) -> None:
@@ -186,9 +175,7 @@ async def test_held_is_served_at_once_and_the_rest_is_a_503_soon(lives: list[Two
     quickest = Quickest()
 
     async def look(life: TwoParents) -> None:
-        more = await waits_longer(life)
-        took = [seconds - more for seconds in await refused(life, cold)]
-        quickest.add(took, await served_awake(life, warm))
+        quickest.add(await refused(life, cold), await served_awake(life, warm))
         status = (await asked(life, "HEAD", f"blobs/{Digest.of(NAMED)}"))[0]
         assert status == 503, "what a manifest says of its size is a hint, and nobody else can be asked"
 
