@@ -33,7 +33,7 @@ STOOD: Final = 0.05
 """Seconds by which an idle connection's end is late in a process that stood still."""
 
 AGAIN: Final = 0.01
-"""Seconds that such a connection is given: for what its client has sent meanwhile."""
+"""Seconds that such a connection is given, once: for what its client has sent meanwhile."""
 
 _DROP: Final = struct.pack("ii", 1, 0)
 """For SO_LINGER: an end without waiting for anything."""
@@ -63,7 +63,7 @@ class Answered(web.StreamResponse):
 class Connection(RequestHandler):
     """A subclass may override `data_received` to answer what it knows before aiohttp parses anything."""
 
-    __slots__ = ("_crowd", "_door", "busy", "certified", "client", "last_used", "surplus", "wire")
+    __slots__ = ("_crowd", "_door", "_spared", "busy", "certified", "client", "last_used", "surplus", "wire")
 
     def __init__(
         self,
@@ -87,6 +87,8 @@ class Connection(RequestHandler):
         self.surplus = False
         """Came when there were too many already: is answered 503 and closed."""
         self.wire: Wire | None = None
+        self._spared = 0.0
+        """The end of its idle time that was put off."""
 
     @property
     def is_idle(self) -> bool:
@@ -133,8 +135,8 @@ class Connection(RequestHandler):
     def _process_keepalive(self) -> None:
         """What came while this process stood still is read first: uvloop looks at its timers before its sockets."""
         late = self._loop.time() - self._next_keepalive_close_time
-        if late > STOOD:
-            self._next_keepalive_close_time += late + AGAIN
+        if late > STOOD and self._next_keepalive_close_time != self._spared:
+            self._spared = self._next_keepalive_close_time = self._next_keepalive_close_time + late + AGAIN
         super()._process_keepalive()
 
     def abort(self) -> None:
