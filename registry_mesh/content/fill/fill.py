@@ -101,10 +101,10 @@ class Fill:
         """Whether what leaves now is proven, by a chunk map or by the digest of the whole."""
         return self.state.map_phase.proves or self.state.phase is Phase.COMMITTED
 
-    @property
-    def disputed(self) -> bool:
-        """Whether parents gave chunk maps that cannot both be right."""
-        return self.state.disputed
+    def withholds(self, span: Span) -> bool:
+        """Whether of `span` nothing is to leave that is not proven, whatever the policy: parents gave chunk maps that
+        cannot both be right, or, for a part of the blob, gave none though they have maps."""
+        return self.state.disputed or (self.state.parts_withheld and len(span) < self.size)
 
     def held(self, span: Span) -> Span:
         """The beginning of `span` that could be given now."""

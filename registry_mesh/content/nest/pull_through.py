@@ -225,12 +225,12 @@ class PullThrough:
 
     def unproven(self, fill: Fill, span: Span) -> bool:
         """Whether nothing proves what of `span` leaves the fill now."""
-        return len(span) < fill.size and not (fill.proves or fill.disputed or fill.state.parts_withheld)
+        return len(span) < fill.size and not (fill.proves or fill.withholds(span))
 
     def _withheld(self, fill: Fill, span: Span) -> bool:
         """Whether nothing proves what of `span` leaves the fill now, and it is not to leave so. Where it is disputed
         what the blob is it never is, be it all of it."""
-        if fill.disputed or (fill.state.parts_withheld and len(span) < fill.size):
+        if fill.withholds(span):
             return not fill.proves
         return self._ranges is not Ranges.UNPROVEN and self.unproven(fill, span)
 
