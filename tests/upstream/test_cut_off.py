@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from registry_mesh.edge.settings import Settings
 from registry_mesh.findings.finding import Finding
 from registry_mesh.ports.cut_off import LIMIT, parsed, written
 from registry_mesh.upstream.client import open_session
-from registry_mesh.upstream.health.board import TOLD_AGAIN, Board
+from registry_mesh.upstream.health.board import TOLD_AGAIN, Board, Card
 from registry_mesh.upstream.session import ParentSession
 from tests.eventually import eventually
 from tests.simulators.nests import Ground, Plain, no_bucket
@@ -30,16 +31,23 @@ OFFLINE = Finding(
 SLOW = Finding("parent-slow", "p gives 3 kB/s.", "p", (), "", 1_795_516_900.0, registries=("r.example",))
 
 
-async def test_those_below_hear_of_it_and_of_its_end(tmp_path: Path) -> None:
-    told, board = Told(), Board(["parent"], processes=2, node="a" * 16)
+@asynccontextmanager
+async def below(told: Told, card: Card, folder: Path) -> AsyncIterator[ParentSession]:
+    """A node's way to a site that says what it is `told` of."""
     async with AsyncExitStack() as stack:
-        nothing = await Ground(stack, tmp_path, no_bucket).empty_origin()
+        nothing = await Ground(stack, folder, no_bucket).empty_origin()
         server = Server(Plain(nothing, "site"), Settings(node="b" * 16, cut_off=told.cut_off))
         await server.start()
         stack.push_async_callback(server.close)
         client = await stack.enter_async_context(open_session())
-        session = ParentSession(client, f"http://127.0.0.1:{server.port}", card=board.card("parent", 1))
+        session = ParentSession(client, f"http://127.0.0.1:{server.port}", card=card)
         stack.push_async_callback(session.close)
+        yield session
+
+
+async def test_those_below_hear_of_it_and_of_its_end(tmp_path: Path) -> None:
+    told, board = Told(), Board(["parent"], processes=2, node="a" * 16)
+    async with below(told, board.card("parent", 1), tmp_path) as session:
         for findings, heard in [
             ([], {}),
             ([SLOW, OFFLINE], {"r.example": 1_795_516_937.0}),
@@ -57,15 +65,7 @@ async def test_those_below_hear_of_it_and_of_its_end(tmp_path: Path) -> None:
 async def test_who_gives_something_is_asked_at_once_whether_it_is_cut_off_still(tmp_path: Path) -> None:
     told, now = Told(), 1000.0
     board = Board(["parent"], node="a" * 16)
-    async with AsyncExitStack() as stack:
-        nothing = await Ground(stack, tmp_path, no_bucket).empty_origin()
-        server = Server(Plain(nothing, "site"), Settings(node="b" * 16, cut_off=told.cut_off))
-        await server.start()
-        stack.push_async_callback(server.close)
-        client = await stack.enter_async_context(open_session())
-        card = board.card("parent", 0, lambda: now)
-        session = ParentSession(client, f"http://127.0.0.1:{server.port}", card=card)
-        stack.push_async_callback(session.close)
+    async with below(told, board.card("parent", 0, lambda: now), tmp_path) as session:
         told.show([OFFLINE])
         assert await session.parent.ping()
         assert board.sheet("parent").cut_off()
